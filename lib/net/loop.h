@@ -1,0 +1,81 @@
+/* One thread's event loop, and what everything on that thread shares: the turn,
+ * posted work, deadlines, scratch memory.
+ *
+ * A turn is: wait, run the events that are due, run what was posted, flush. What
+ * is posted while posts run is run in the next turn, which then does not wait.
+ * Wake-ups are posted, never recursive. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/heap.h"
+#include "lib/base/list.h"
+#include "lib/base/mailbox.h"
+
+struct event_base;
+struct event;
+struct pool;
+
+enum {
+  LOOP_READ_BYTES = 64 * 1024,  /* one read(2) takes in at most this much */
+  LOOP_WRITE_BYTES = 256 * 1024, /* what one connection may put out in one write(2) */
+};
+
+/* Work for the end of this turn. Posting a posted one is harmless. */
+struct post {
+  struct list node;
+  void (*run)(struct post *p);
+};
+
+/* A deadline. Lazy owners do not move it forward at each sign of life, but look
+ * when it fires. */
+struct timer {
+  struct heap_node node;
+  void (*fire)(struct timer *t);
+};
+
+struct loop {
+  struct event_base *base;
+  usec_t now_us; /* 0 until asked for in this turn */
+  struct list posts, flushes;
+  struct heap timers;
+  struct event *timer_event, *mail_event;
+  usec_t timer_event_at;
+  struct mailbox mailbox; /* messages to this thread; see loop_send */
+  struct pool *chunks;    /* for chunk queues */
+  char *read_scratch;     /* LOOP_READ_BYTES: raw bytes of the read being handled */
+  char *plain_scratch;    /* LOOP_READ_BYTES: the same decrypted */
+  char *write_scratch;    /* LOOP_WRITE_BYTES: what one connection writes at the end of a turn */
+  uint64_t turns;
+  bool stopping;
+};
+
+/* chunk_bytes_max bounds all chunk queues of the loop together. NULL on failure. */
+struct loop *loop_new(size_t chunk_bytes_max);
+/* Accepts NULL; returns NULL. */
+struct loop *loop_free(struct loop *l);
+/* Runs turns until loop_stop. */
+void loop_run(struct loop *l);
+/* One turn; for tests. wait: whether it may block. */
+void loop_turn(struct loop *l, bool wait);
+void loop_stop(struct loop *l);
+/* CLOCK_MONOTONIC, read once a turn. */
+usec_t loop_now(struct loop *l);
+
+void post_init(struct post *p, void (*run)(struct post *p));
+void loop_post(struct loop *l, struct post *p);
+/* The same for the last phase of a turn: output is put out after everyone had a say. */
+void loop_flush_later(struct loop *l, struct post *p);
+void post_cancel(struct post *p);
+
+void timer_init(struct timer *t, void (*fire)(struct timer *t));
+/* At an absolute time of loop_now's clock; moves it when set already. */
+enum err timer_set(struct loop *l, struct timer *t, usec_t at) MUST_CHECK;
+void timer_cancel(struct loop *l, struct timer *t);
+
+/* From any thread: m->deliver runs on the loop's thread. */
+void loop_send(struct loop *l, struct mail *m);

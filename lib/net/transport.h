@@ -1,0 +1,101 @@
+/* A connected byte stream: plain or TLS. The protocols above see plain bytes.
+ *
+ * Reading: the transport calls on_bytes with a span that is valid for the call
+ * only; whatever the receiver cannot use now it must copy, or it must pause the
+ * transport, after which at most one more read's worth may still arrive.
+ * Writing: transport_send takes everything. What the socket does not take waits
+ * in the transport; transport_pending says how much, and on_drained is called
+ * when it fell to zero after having been above TRANSPORT_PENDING_HIGH. Output of one turn is
+ * put out by one write(2) at its end (plain: at once while nothing waits and the
+ * caller says `now`).
+ *
+ * A socket's event is registered once, edge-triggered, with early-close, and
+ * never changed. Resuming after a pause is a posted read. A connection reads at
+ * most TRANSPORT_TURN_BYTES a turn, then posts itself again. A short read
+ * means drained.
+ *
+ * Owner: whoever holds the struct (it is embedded). transport_close closes the
+ * socket now; the memory may be freed once on_closed... see transport_close. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "lib/base/chunk.h"
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+#include "lib/net/loop.h"
+
+struct event;
+struct transport;
+struct ssl_st;
+
+enum {
+  TRANSPORT_TURN_BYTES = 64 * 1024,
+  TRANSPORT_PENDING_HIGH = 64 * 1024, /* senders should stop here; see transport_full */
+};
+
+enum transport_end {
+  TRANSPORT_EOF,   /* the peer ended its side in order (TLS: close_notify seen) */
+  TRANSPORT_CUT,   /* reset, timed out, or a TLS stream that ended without close_notify */
+  TRANSPORT_TLS_FAILED, /* handshake or record failure */
+};
+
+struct transport_events {
+  /* TLS only: the handshake is complete; transport_alpn is known. Before any on_bytes. */
+  void (*on_ready)(struct transport *t);
+  void (*on_bytes)(struct transport *t, struct slice bytes);
+  void (*on_drained)(struct transport *t);
+  /* The peer is gone or will send no more. Called at most once; the transport is
+   * not closed yet: the owner does that. Also called while paused (early close). */
+  void (*on_end)(struct transport *t, enum transport_end end);
+};
+
+struct transport_ops {
+  enum err (*send)(struct transport *t, const struct iovec *iov, int count);
+  void (*readable)(struct transport *t); /* read until drained, budget or pause */
+  void (*flush)(struct transport *t);
+  void (*shutdown)(struct transport *t); /* says goodbye: TLS close_notify */
+  void (*release)(struct transport *t);  /* frees what is its own */
+};
+
+struct transport {
+  const struct transport_ops *ops;
+  const struct transport_events *events;
+  struct loop *loop;
+  int fd;
+  struct event *event;
+  struct ssl_st *ssl;    /* TLS only */
+  struct chunkq out;     /* bytes (TLS: records) the socket did not take */
+  struct post read_post, flush_post;
+  uint64_t bytes_in, bytes_out; /* on the wire */
+  bool paused : 1, may_read : 1, may_write : 1, ended : 1, ready : 1, was_full : 1, closed : 1,
+      connecting : 1, close_after_flush : 1, in_read : 1;
+};
+
+/* Takes over a connected (or, with `connecting`, connecting), non-blocking
+ * descriptor. `ssl` NULL means plain; else an accepting SSL object that the transport owns from
+ * now on. Registers the event. For a connecting one, on_ready says it is
+ * connected and on_end(TRANSPORT_CUT) that it failed. */
+enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl, bool connecting,
+                        const struct transport_events *events) MUST_CHECK;
+/* Accepts all bytes; ERR_MEMORY when the chunk pool is exhausted, ERR_CLOSED once ended by a write
+ * error: then on_end follows from the loop. The write happens at the end of this turn. */
+enum err transport_send(struct transport *t, const struct iovec *iov, int count) MUST_CHECK;
+/* Bytes accepted and not yet taken by the kernel. */
+size_t transport_pending(const struct transport *t);
+/* Senders should wait for on_drained. Marks the wish for on_drained. */
+bool transport_full(struct transport *t);
+void transport_pause(struct transport *t);
+void transport_resume(struct transport *t);
+/* The negotiated protocol ("h2", "http/1.1" or empty). */
+struct slice transport_alpn(const struct transport *t);
+/* Closes in order after what waits has been written (and close_notify), without
+ * waiting longer than the owner keeps it; then calls on_end(TRANSPORT_EOF). */
+void transport_finish(struct transport *t);
+/* Closes at once (abort: with RST, so that a peer never takes it for a clean end).
+ * No callback comes after this. Idempotent. The memory may be freed right away,
+ * except from within one of its own callbacks, where it must be freed by a post. */
+void transport_close(struct transport *t, bool abort);

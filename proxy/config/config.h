@@ -1,0 +1,82 @@
+/* The proxy's own options, loaded. One struct of plain values, filled by the
+ * option rows in proxy/config/rows.c; immutable while in use. Endpoints are not
+ * here: they reach an edge through the store (lib/fleet/endpoint.h). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config_certificate {
+  char *certificate; /* PEM file: leaf first, then the chain */
+  char *key;         /* PEM file, or env:NAME / file:PATH of PEM text */
+};
+
+struct config_listener {
+  char *address; /* "127.0.0.1:8443", "[::]:443", "*:80" (both families) or "unix:PATH" */
+  bool tls;
+  struct config_certificate *certificates; /* chosen by SNI; the first is the default */
+  int certificate_count;
+  char *self_signed_directory; /* when no certificate is given: a CA (ca.pem) and a certificate are made here */
+  char **self_signed_names;    /* their host names */
+  char *tls_min_version;       /* "1.2" or "1.3" */
+  char **alpn;                 /* "h2", "http/1.1"; what is offered, in order of preference */
+  bool http2;                  /* cleartext: accept HTTP/2 by prior knowledge */
+  int64_t mode;                /* Unix sockets: file mode, 0600 */
+};
+
+struct config_log {
+  char *access; /* path, "-" (standard output) or "" (off) */
+  char *errors; /* path or "-" (standard error) */
+  int level;    /* 0 error, 1 warn, 2 info, 3 debug */
+};
+
+struct config_admin {
+  char *socket;  /* Unix socket path */
+  char *address; /* optionally also loopback TCP, "" off */
+};
+
+struct config {
+  int64_t workers; /* 0: one a core */
+  char *domain;    /* endpoints answer at <endpoint>.<domain> */
+  struct config_listener *listeners;
+  int listener_count;
+  struct config_log log;
+  struct config_admin admin;
+  char *token_file;
+  char **trusted_peers; /* address ranges whose X-Forwarded-* are believed */
+
+  /* client side */
+  int64_t head_timeout_s;      /* 10: a request head complete, from accept or from its first byte */
+  int64_t idle_timeout_s;      /* 75: keep-alive */
+  int64_t body_idle_timeout_s; /* 60: between two reads of a request body */
+  int64_t write_stall_s;       /* 30: a client that takes nothing */
+  int64_t head_limit_bytes;    /* 32 KiB */
+  int64_t head_fields_max;     /* 100 */
+  int64_t request_line_limit_bytes; /* 16 KiB */
+  int64_t http2_streams_max;   /* 100 a connection */
+  int64_t http2_window_bytes;  /* 64 KiB a stream */
+  int64_t http2_connection_window_bytes; /* 1 MiB */
+  int64_t connections_max;     /* clients in all, a process */
+  int64_t ping_after_s;        /* 30: HTTP/2 silence with requests pending */
+  int64_t body_limit_bytes;    /* 0: none, unless the endpoint says */
+
+  /* hold */
+  int64_t hold_max_s;          /* 3600: a longer X-Scale-Up-Timeout is clamped */
+  int64_t hold_requests_max;   /* in all, a process */
+  int64_t hold_bytes_max;
+  int64_t paced_requests_max;  /* 10000: repeats of a 503 that wait pace_s */
+  int64_t pace_window_s, pace_s; /* 10, 1 */
+
+  /* replica side */
+  int64_t connect_timeout_s;      /* 2 */
+  int64_t replica_head_timeout_s; /* 600 */
+  int64_t replica_idle_s;         /* 4 */
+  int64_t replica_idle_max;       /* idle connections kept per replica and worker */
+  int64_t replay_bytes;           /* 16 KiB */
+  int64_t pipe_limit_bytes;       /* 64 KiB buffered per direction of a request */
+  int64_t chunk_memory_bytes;     /* all buffers of a worker together */
+
+  /* store */
+  char *store; /* "memory" */
+  int64_t lease_ms, refresh_ms;   /* 3000, 250 */
+};

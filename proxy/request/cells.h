@@ -1,0 +1,70 @@
+/* Numbers written on the path of a request: one cell per worker, one writer each,
+ * on cache lines of its own. Readers (the main thread, and other workers at most once a
+ * millisecond) load them relaxed; sums may be a few requests apart from each
+ * other, never lost. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+
+enum { CELL_ALIGN = 64, LATENCY_BUCKETS = 16 };
+
+typedef _Atomic int64_t cell_t;
+
+/* One writer, so no locked instruction is needed. */
+static inline void cell_add(cell_t *c, int64_t n) {
+  atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+static inline int64_t cell_get(const cell_t *c) {
+  return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+/* Upper bounds in milliseconds of all latency histograms; the last is +Inf. */
+extern const int64_t latency_bounds_ms[LATENCY_BUCKETS - 1];
+
+struct latency_cell {
+  cell_t buckets[LATENCY_BUCKETS];
+  cell_t sum_us;
+};
+
+/* How a request ended, for the access log and the metrics. */
+enum ending {
+  END_COMPLETE,       /* the whole answer was handed on */
+  END_OWN_ANSWER,     /* answered by the proxy itself */
+  END_CLIENT_GONE,
+  END_REPLICA_FAILED, /* the replica died or broke the protocol mid-answer */
+  END_TIMEOUT,
+  END_SHUTDOWN,
+  ENDINGS
+};
+const char *ending_word(enum ending e);
+
+/* Per endpoint and worker. */
+struct endpoint_cell {
+  _Alignas(CELL_ALIGN) cell_t serial; /* odd while the next seven are being written */
+  cell_t pending, held, open;
+  cell_t pending_us, held_us, open_us; /* integrals up to at_us */
+  cell_t at_us;
+  cell_t requests_total; /* entered the hold step */
+  cell_t waiting;        /* of the held: those that want a replica (not merely paced) */
+  cell_t statuses[6];    /* final statuses by class; [0]: none was sent */
+  cell_t endings[ENDINGS];
+  cell_t request_bytes, response_bytes;
+  cell_t replays, connect_failures;
+  struct latency_cell hold, first_byte, total;
+};
+
+/* Per replica and worker. */
+struct replica_cell {
+  _Alignas(CELL_ALIGN) cell_t active; /* leases held: pending at it or open on it */
+  cell_t requests_total, failures_total;
+};
+
+/* Per worker. */
+struct worker_cell {
+  _Alignas(CELL_ALIGN) cell_t connections, connections_total, tls_handshakes, tls_failures;
+  cell_t requests_http1, requests_http2, bad_requests, unauthorized, forbidden, unknown_host;
+  cell_t limited, paced, log_lines_dropped;
+};

@@ -1,0 +1,233 @@
+#include "proxy/request/request.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/pool.h"
+#include "lib/net/loop.h"
+#include "proxy/config/config.h"
+#include "proxy/request/account.h"
+#include "proxy/request/answer.h"
+#include "proxy/request/lease.h"
+#include "proxy/request/worker.h"
+
+enum { REQUEST_ATTEMPTS_MAX = 8 }; /* ways back to the hold */
+
+static void request_walk(struct request *r);
+
+static void request_woken(struct post *p) {
+  struct request *r = container_of(p, struct request, wake_post);
+  if (r->finished)
+    return;
+  r->waiting = false;
+  request_walk(r);
+}
+
+static void request_release(struct post *p) {
+  struct request *r = container_of(p, struct request, free_post);
+  struct worker *w = r->worker;
+  arena_reset(&r->arena);
+  pool_put(w->requests, r);
+}
+
+struct request *request_new(struct worker *w, const struct client_ops *ops, void *client) {
+  struct request *r = pool_get(w->requests);
+  if (!r)
+    return NULL;
+  memset(r, 0, sizeof *r);
+  r->worker = w;
+  r->client_ops = ops;
+  r->client = client;
+  r->scale_up_s = -1;
+  r->begun_us = loop_now(w->loop);
+  list_init(&r->node);
+  post_init(&r->wake_post, request_woken);
+  post_init(&r->free_post, request_release);
+  arena_init(&r->arena, w->arena_blocks, REQUEST_ARENA_LIMIT_BYTES);
+  pipe_init(&r->request_pipe, w->loop->chunks, (size_t)w->config->pipe_limit_bytes,
+            (size_t)w->config->replay_bytes);
+  pipe_init(&r->response_pipe, w->loop->chunks, (size_t)w->config->pipe_limit_bytes, 0);
+  return r;
+}
+
+void request_discard(struct request *r) {
+  pipe_close(&r->request_pipe);
+  pipe_close(&r->response_pipe);
+  r->finished = true;
+  loop_post(r->worker->loop, &r->free_post);
+}
+
+/* All texts in one piece, so that a held request owns little but its head. */
+enum err request_take_head(struct request *r, const struct http_head *h) {
+  size_t bytes = h->method_text.len + h->target.len + h->authority.len + 3;
+  for (int i = 0; i < h->field_count; i++)
+    bytes += h->fields[i].name.len + h->fields[i].value.len;
+  struct http_field *fields = arena_alloc(&r->arena, sizeof *fields * (h->field_count + 1u));
+  char *at = arena_alloc(&r->arena, bytes);
+  if (!fields || !at)
+    return ERR_MEMORY;
+  r->head = *h;
+  r->head.fields = fields;
+  r->head.field_max = h->field_count + 1;
+  struct slice *texts[] = {&r->head.method_text, &r->head.target, &r->head.authority};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    struct slice s = *texts[i];
+    *texts[i] = slice_of(at, s.len);
+    at = s.len ? (char *)mempcpy(at, s.data, s.len) : at;
+  }
+  for (int i = 0; i < h->field_count; i++) {
+    const struct http_field *f = &h->fields[i];
+    fields[i] = *f;
+    fields[i].name.data = at;
+    at = mempcpy(at, f->name.data, f->name.len);
+    fields[i].value.data = at;
+    if (f->value.len)
+      at = mempcpy(at, f->value.data, f->value.len);
+  }
+  return OK;
+}
+
+const char *request_text(struct request *r, const char *format, ...) {
+  char text[1024];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  struct slice copy = arena_copy(&r->arena, slice_str(text));
+  return copy.data ? copy.data : "";
+}
+
+enum step_result request_fail(struct request *r, struct failure f) {
+  r->failure = f;
+  r->ending = END_OWN_ANSWER;
+  return STEP_FAIL;
+}
+
+static int step_find(const struct request_step *steps, const char *name) {
+  for (int i = 0; steps[i].name; i++)
+    if (strcmp(steps[i].name, name) == 0)
+      return i;
+  assert(!"no such step");
+  return 0;
+}
+
+void request_back(struct request *r, const char *step_name) {
+  r->step = step_find(r->worker->steps, step_name);
+}
+
+/* The last step of the table; every way ends here, once. */
+static void request_finish(struct request *r) {
+  if (r->finished)
+    return;
+  r->finished = true;
+  if (r->waiting && r->cancel_wait)
+    r->cancel_wait(r);
+  post_cancel(&r->wake_post);
+  if (r->lease)
+    r->replica_ops->cancel(r);
+  const struct request_step *steps = r->worker->steps;
+  steps[step_find(steps, "finish")].run(r);
+  pipe_close(&r->request_pipe);
+  pipe_close(&r->response_pipe);
+  r->client_ops->finished(r);
+  loop_post(r->worker->loop, &r->free_post);
+}
+
+static void request_answer_failure(struct request *r) {
+  if (r->response_started)
+    r->client_ops->abort(r);
+  else if (r->failure.status)
+    answer_failure(r);
+}
+
+/* Steps run in a loop, not in each other: the depth of the stack is that of one. */
+static void request_walk(struct request *r) {
+  r->running = true;
+  enum step_result result = STEP_NEXT;
+  while (result == STEP_NEXT && !r->finished) {
+    int at = r->step;
+    result = r->worker->steps[at].run(r);
+    if (result == STEP_NEXT && r->step == at)
+      r->step++;
+  }
+  r->running = false;
+  if (r->finished)
+    return;
+  if (result == STEP_WAIT) {
+    r->waiting = true;
+    return;
+  }
+  if (result == STEP_FAIL)
+    request_answer_failure(r);
+  request_finish(r);
+}
+
+void request_begin(struct request *r) {
+  request_walk(r);
+}
+
+void request_wake(struct request *r) {
+  if (!r->finished)
+    loop_post(r->worker->loop, &r->wake_post);
+}
+
+void request_end(struct request *r, enum ending ending) {
+  if (r->finished)
+    return;
+  r->ending = ending;
+  request_answer_failure(r);
+  request_finish(r);
+}
+
+void request_leave(struct request *r) {
+  if (r->finished)
+    return;
+  r->ending = END_CLIENT_GONE;
+  request_finish(r);
+}
+
+bool request_response_head(struct request *r, struct http_head *h) {
+  if (h->status < 200) {
+    r->client_ops->interim(r, h);
+    return true;
+  }
+  r->answer = h;
+  for (const struct response_step *s = r->worker->response_steps; s->name; s++)
+    if (!s->run(r)) {
+      request_end(r, r->ending);
+      return false;
+    }
+  return !r->finished;
+}
+
+void request_response_complete(struct request *r) {
+  if (r->finished)
+    return;
+  r->ending = END_COMPLETE;
+  request_finish(r);
+}
+
+/* The one way back. Taken only while nothing of an answer has been sent and the
+ * body can be replayed. */
+void request_replica_lost(struct request *r, const char *why, bool refused) {
+  if (r->finished)
+    return;
+  bool again = !r->response_started && r->attempts < REQUEST_ATTEMPTS_MAX &&
+               (refused || r->lease_reused) && pipe_can_rewind(&r->request_pipe);
+  if (again && pipe_rewind(&r->request_pipe) == OK) {
+    account_replay(r);
+    r->attempts++;
+    lease_return(r);
+    request_back(r, "hold");
+    request_wake(r);
+    return;
+  }
+  if (!r->response_started)
+    request_fail(r, (struct failure){.status = 502,
+                                     .type = "server_error",
+                                     .code = "replica_failed",
+                                     .message = why});
+  request_end(r, END_REPLICA_FAILED);
+}

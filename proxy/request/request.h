@@ -1,0 +1,174 @@
+/* A request: the struct that walks the path.
+ *
+ * The path is a table of steps (proxy/steps/steps.c). The runner calls a step;
+ * NEXT goes on, WAIT leaves the stack until request_wake, after which the same
+ * step is called again and looks at what has changed, FAIL answers with what
+ * request_fail noted and finishes, DONE finishes. Going back is request_back.
+ *
+ * Two seams meet in it: client_ops (http1 | http2) is how the answer reaches the
+ * client, replica_ops how the request reaches the model server. The bodies run by
+ * themselves in two pipes.
+ *
+ * Owner: the client side begins a request and calls request_leave exactly when
+ * its client has gone; everything that can end a request jumps to the finish
+ * step, which runs exactly once. Memory is given back by a post, so that callers
+ * further up may still look at it. One thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/clock.h"
+#include "lib/base/list.h"
+#include "lib/http/head.h"
+#include "lib/net/loop.h"
+#include "proxy/request/cells.h"
+#include "proxy/request/hold_queue.h"
+#include "proxy/request/pipe.h"
+
+struct endpoint;
+struct replica;
+struct replica_shared;
+struct request;
+struct worker;
+
+enum step_result { STEP_NEXT, STEP_WAIT, STEP_FAIL, STEP_DONE };
+
+struct request_step {
+  const char *name;
+  enum step_result (*run)(struct request *r);
+};
+
+struct response_step {
+  const char *name;
+  /* False: the answer cannot be passed on; request_fail was called. */
+  bool (*run)(struct request *r);
+};
+
+/* The client's side of a request. `r->client` is its own. */
+struct client_ops {
+  /* An interim (1xx) head. */
+  void (*interim)(struct request *r, const struct http_head *h);
+  /* The final head. Body bytes follow through the response pipe, whose sink the
+   * client side connects here; without a body (h->framing HTTP_NO_BODY or HEAD) the answer is complete. */
+  void (*head)(struct request *r, const struct http_head *h);
+  /* A complete answer of our own. */
+  void (*answer)(struct request *r, const struct http_head *h, struct slice body);
+  /* The answer cannot be completed: make that visible. */
+  void (*abort)(struct request *r);
+  /* The request is finished: let go of it. */
+  void (*finished)(struct request *r);
+};
+
+/* The replica's side. `r->lease` is its own. */
+struct replica_ops {
+  /* Sends the head and connects the request pipe. */
+  void (*start)(struct request *r);
+  /* Lets go: a lease that is not complete closes its connection. */
+  void (*cancel)(struct request *r);
+};
+
+enum request_phase {
+  PHASE_NEW,     /* not counted yet */
+  PHASE_PENDING, /* in the hold or at a replica, no final status */
+  PHASE_OPEN,    /* status sent, body streaming */
+  PHASE_OVER,
+};
+
+/* What our own answer says. Texts are literals or live in the arena. */
+struct failure {
+  int status;
+  const char *type, *code, *message, *param;
+  int64_t retry_after_s; /* 0: no Retry-After */
+  bool authenticate;     /* WWW-Authenticate: Bearer */
+};
+
+struct request {
+  struct worker *worker;
+  struct list node; /* in the worker's held list while waiting there */
+  /* the path */
+  int step;
+  bool running, waiting, finished;
+  void (*cancel_wait)(struct request *r); /* set by the step that waits */
+  struct post wake_post, free_post;
+  /* client */
+  const struct client_ops *client_ops;
+  void *client;
+  const struct sockaddr_storage *peer;
+  const char *peer_text; /* numeric address, for X-Forwarded-For and the log */
+  int local_port;
+  bool secure, http2, trusted_peer;
+  /* head */
+  struct arena arena;
+  struct http_head head;
+  struct slice id; /* x-request-id */
+  struct slice host; /* without port */
+  struct slice path; /* target without query, as the client sent it */
+  size_t strip; /* bytes of the path that the route cuts */
+  int64_t scale_up_s; /* X-Scale-Up-Timeout; -1: not given */
+  /* access */
+  bool has_token, cors;
+  unsigned char token_hash[HOLD_KEY_BYTES];
+  struct slice token_name, token_owner;
+  /* endpoint and replica */
+  struct endpoint *endpoint;
+  struct replica *replica; /* a reference while leased */
+  struct replica_shared *place; /* a place of concurrency_max, with a reference */
+  bool leased;             /* replica->cell counts us */
+  const struct replica_ops *replica_ops;
+  void *lease;
+  bool lease_reused;       /* on a connection that had served before */
+  int attempts;            /* ways back taken */
+  bool connect_failed, connected;
+  /* hold */
+  struct hold_ticket *hold;
+  uint64_t ticket; /* the place in the lane, kept over a way back */
+  usec_t hold_until_us;
+  /* bodies */
+  struct pipe request_pipe, response_pipe;
+  struct http_head *answer; /* the replica's head while the response steps run */
+  bool response_started; /* something of the final answer went to the client */
+  bool replica_head_seen;
+  /* account */
+  enum request_phase phase;
+  bool held;
+  int status;
+  enum ending ending;
+  struct failure failure;
+  usec_t begun_us, held_since_us, hold_us, connect_began_us, connected_us, first_byte_us;
+};
+
+/* From the client side, when a head has been read: NULL when memory ran out. The
+ * head's slices must live in r->arena before request_begin. */
+struct request *request_new(struct worker *w, const struct client_ops *ops, void *client) MUST_CHECK;
+/* Copies the head (its fields and all texts) into the arena. */
+enum err request_take_head(struct request *r, const struct http_head *h) MUST_CHECK;
+/* Starts walking. The request may be finished when this returns. */
+void request_begin(struct request *r);
+/* Drops a request that was never begun. */
+void request_discard(struct request *r);
+
+/* Resumes the step that waits; posted. */
+void request_wake(struct request *r);
+/* Notes the answer of our own to give; returns STEP_FAIL for convenience. */
+enum step_result request_fail(struct request *r, struct failure f);
+/* Ends the request from anywhere but a step: fails with what was noted when
+ * nothing has been sent, else aborts the answer visibly. */
+void request_end(struct request *r, enum ending ending);
+/* The client has gone. */
+void request_leave(struct request *r);
+/* From the replica side: a head has come (interim ones too). False: it was
+ * refused, the lease is gone. The head's memory is the caller's. */
+bool request_response_head(struct request *r, struct http_head *h);
+/* From the client side: the whole answer was handed on. */
+void request_response_complete(struct request *r);
+/* From the replica side: the connection failed before the response head.
+ * `refused`: nothing of the request can have been acted upon. Goes back to the
+ * hold when the request can be sent again, else fails. */
+void request_replica_lost(struct request *r, const char *why, bool refused);
+/* Steps: go back to the step of that name at the next turn of the runner. */
+void request_back(struct request *r, const char *step_name);
+
+/* A text in the arena; "" when memory ran out. */
+const char *request_text(struct request *r, const char *format, ...) PRINTF(2, 3);

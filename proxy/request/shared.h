@@ -1,0 +1,38 @@
+/* What all threads of a process share of an endpoint and of a replica. Made by
+ * the main thread, referenced by the workers' copies of the fleet; released by
+ * whoever lets go last. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/fleet/endpoint.h"
+#include "proxy/request/cells.h"
+#include "proxy/request/hold_queue.h"
+
+struct replica_shared {
+  char id[64];
+  _Atomic int refs;
+  int64_t concurrency_max;      /* 0: unlimited, and then `reserved` is never touched */
+  _Alignas(CELL_ALIGN) _Atomic int64_t reserved; /* the one shared atomic on the path */
+  struct replica_cell cells[];  /* one per worker */
+};
+
+struct endpoint_shared {
+  char name[ENDPOINT_NAME_BYTES_MAX + 1];
+  _Atomic int refs;
+  struct hold_queue *hold;
+  struct endpoint_cell cells[]; /* one per worker */
+};
+
+struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_max, int workers) MUST_CHECK;
+struct replica_shared *replica_shared_ref(struct replica_shared *s);
+struct replica_shared *replica_shared_unref(struct replica_shared *s);
+/* Takes one of concurrency_max places; false when all are taken. Any thread. */
+bool replica_shared_reserve(struct replica_shared *s);
+void replica_shared_release(struct replica_shared *s);
+
+struct endpoint_shared *endpoint_shared_new(const char *name, int workers) MUST_CHECK;
+struct endpoint_shared *endpoint_shared_ref(struct endpoint_shared *s);
+struct endpoint_shared *endpoint_shared_unref(struct endpoint_shared *s);

@@ -1,0 +1,61 @@
+/* One worker: a thread with a loop of its own, and what everything on it shares.
+ * proxy/worker.c starts and runs them; everybody else only finds things here. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/list.h"
+#include "lib/base/map.h"
+#include "proxy/request/cells.h"
+#include "proxy/request/fleet.h"
+
+struct access_log;
+struct config;
+struct http_field;
+struct loop;
+struct pace;
+struct pool;
+struct request_step;
+struct response_step;
+struct token_set;
+
+enum {
+  WORKER_FIELDS_MAX = 1024,          /* upper bound of the option head_fields_max */
+  WORKER_HEAD_BYTES = 128 * 1024,    /* room to build one head in */
+  ARENA_BLOCK_BYTES = 2048,
+  REQUEST_ARENA_LIMIT_BYTES = 256 * 1024,
+};
+
+/* What the workers of a process share with each other and the main thread. */
+struct process {
+  const struct config *config;
+  struct loop *main_loop;
+  int worker_count;
+  struct pace *pace;
+  _Atomic int64_t held_requests, held_bytes; /* against the limits over all endpoints */
+  _Atomic int64_t connections;
+  /* Any thread: a request wants a replica of this endpoint; look now. */
+  void (*wanted)(struct process *p, struct endpoint_shared *e);
+};
+
+struct worker {
+  struct process *process;
+  struct loop *loop;
+  int index;
+  const struct config *config;
+  struct worker_cell *cell;
+  const struct request_step *steps;           /* the path of a request ... */
+  const struct response_step *response_steps; /* ... and the way back */
+  struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections;
+  struct token_set *tokens;
+  struct fleet fleet;
+  struct list held; /* requests in the hold, oldest first */
+  struct list open_clients;
+  struct access_log *log;
+  struct http_field *fields; /* WORKER_FIELDS_MAX: for the head being parsed */
+  char *head_bytes;          /* WORKER_HEAD_BYTES: for the head being written */
+  uint64_t request_serial;
+  bool stopping;
+};
