@@ -13,7 +13,10 @@
 #include "proxy/request/lease.h"
 #include "proxy/request/worker.h"
 
-enum { REQUEST_ATTEMPTS_MAX = 8 }; /* ways back to the hold */
+enum {
+  REQUEST_ATTEMPTS_MAX = 8, /* ways back to the hold */
+  REQUEST_ID_BYTES_MAX = 128,
+};
 
 static void request_walk(struct request *r);
 
@@ -50,13 +53,6 @@ struct request *request_new(struct worker *w, const struct client_ops *ops, void
             (size_t)w->config->replay_bytes);
   pipe_init(&r->response_pipe, w->loop->chunks, (size_t)w->config->pipe_limit_bytes, 0);
   return r;
-}
-
-void request_discard(struct request *r) {
-  pipe_close(&r->request_pipe);
-  pipe_close(&r->response_pipe);
-  r->finished = true;
-  loop_post(r->worker->loop, &r->free_post);
 }
 
 /* All texts in one piece, so that a held request owns little but its head. */
@@ -164,8 +160,66 @@ static void request_walk(struct request *r) {
   request_finish(r);
 }
 
+/* A client's own id is kept when it is short and plain enough for a log line. */
+static void request_identify(struct request *r) {
+  struct slice id = http_head_value(&r->head, HTTP_X_REQUEST_ID);
+  if (id.len >= 1 && id.len <= REQUEST_ID_BYTES_MAX && http_is_token(id)) {
+    r->id = id;
+    return;
+  }
+  char *text = arena_alloc(&r->arena, 32);
+  if (!text)
+    return;
+  uint64_t serial = ++r->worker->request_serial;
+  snprintf(text, 32, "%016llx%012llx", (unsigned long long)r->worker->request_seed,
+           (unsigned long long)serial);
+  r->id = slice_of(text, 28);
+}
+
 void request_begin(struct request *r) {
+  request_identify(r);
   request_walk(r);
+}
+
+void request_refuse(struct request *r, struct failure f) {
+  request_identify(r);
+  cell_add(&r->worker->cell->bad_requests, 1);
+  request_fail(r, f);
+  request_end(r, END_OWN_ANSWER);
+}
+
+void request_body(struct request *r, struct slice bytes) {
+  if (r->finished)
+    return;
+  if (r->body_limit_bytes && r->request_pipe.total + bytes.len > (uint64_t)r->body_limit_bytes)
+    request_fail(r, (struct failure){.status = 413,
+                                     .type = "invalid_request_error",
+                                     .code = "body_too_large",
+                                     .message = request_text(
+                                         r, "The request body is larger than %lld bytes.",
+                                         (long long)r->body_limit_bytes)});
+  else if (pipe_write(&r->request_pipe, bytes) == OK)
+    return;
+  else
+    request_fail(r, (struct failure){.status = 503,
+                                     .type = "server_error",
+                                     .code = "overloaded",
+                                     .message = "The proxy has no memory left for this request body.",
+                                     .retry_after_s = 1});
+  request_end(r, END_OWN_ANSWER);
+}
+
+void request_body_end(struct request *r) {
+  if (!r->finished)
+    pipe_end(&r->request_pipe);
+}
+
+void request_trailer(struct request *r, struct pipe *p, struct slice name, struct slice value) {
+  if (!p->trailers)
+    p->trailers = arena_alloc(&r->arena, REQUEST_TRAILERS_MAX * sizeof *p->trailers);
+  struct slice n = arena_copy(&r->arena, name), v = arena_copy(&r->arena, value);
+  if (p->trailers && n.data && v.data && p->trailer_count < REQUEST_TRAILERS_MAX)
+    p->trailers[p->trailer_count++] = (struct http_field){n, v, http_name_find(n)};
 }
 
 void request_wake(struct request *r) {

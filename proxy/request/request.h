@@ -35,6 +35,8 @@ struct worker;
 
 enum step_result { STEP_NEXT, STEP_WAIT, STEP_FAIL, STEP_DONE };
 
+enum { REQUEST_TRAILERS_MAX = 32 };
+
 struct request_step {
   const char *name;
   enum step_result (*run)(struct request *r);
@@ -103,6 +105,7 @@ struct request {
   struct arena arena;
   struct http_head head;
   struct slice id; /* x-request-id */
+  int64_t body_limit_bytes; /* of the request body; 0: none */
   struct slice host; /* without port */
   struct slice path; /* target without query, as the client sent it */
   size_t strip; /* bytes of the path that the route cuts */
@@ -146,8 +149,14 @@ struct request *request_new(struct worker *w, const struct client_ops *ops, void
 enum err request_take_head(struct request *r, const struct http_head *h) MUST_CHECK;
 /* Starts walking. The request may be finished when this returns. */
 void request_begin(struct request *r);
-/* Drops a request that was never begun. */
-void request_discard(struct request *r);
+/* Instead of walking: answers what could not be read as a request. */
+void request_refuse(struct request *r, struct failure f);
+/* From the client side: more of the body, and its end. The request may be finished
+ * when one of these returns (a body over its limit, no memory). */
+void request_body(struct request *r, struct slice bytes);
+void request_body_end(struct request *r);
+/* A trailer field of the body, copied. Those over REQUEST_TRAILERS_MAX are dropped. */
+void request_trailer(struct request *r, struct pipe *p, struct slice name, struct slice value);
 
 /* Resumes the step that waits; posted. */
 void request_wake(struct request *r);

@@ -12,6 +12,7 @@
 #include "proxy/request/fleet.h"
 
 struct access_log;
+struct address_range;
 struct config;
 struct http_field;
 struct loop;
@@ -53,9 +54,11 @@ struct worker {
   struct fleet fleet;
   struct list held; /* requests in the hold, oldest first */
   struct list open_clients;
+  struct address_range *trusted; /* trusted_count peers whose X-Forwarded-* are believed */
+  int trusted_count;
   struct access_log *log;
   struct http_field *fields; /* WORKER_FIELDS_MAX: for the head being parsed */
   char *head_bytes;          /* WORKER_HEAD_BYTES: for the head being written */
-  uint64_t request_serial;
+  uint64_t request_seed, request_serial; /* together an id that no other process makes */
   bool stopping;
 };

@@ -1,0 +1,171 @@
+#include "proxy/client/client.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/pool.h"
+#include "lib/net/address.h"
+#include "lib/net/tls.h"
+#include "proxy/config/config.h"
+#include "proxy/request/request.h"
+#include "proxy/request/worker.h"
+
+/* RFC 9113, 3.4: how a client with prior knowledge begins. */
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+enum { PREFACE_DECIDES_AT = 4 }; /* no HTTP/1 method begins with "PRI " */
+
+static void client_release(struct post *p) {
+  struct client *c = container_of(p, struct client, free_post);
+  pool_put(c->worker->clients, c);
+}
+
+void client_close(struct client *c, bool abort) {
+  if (c->closed)
+    return;
+  c->closed = true;
+  if (c->protocol)
+    c->protocol->close(c);
+  transport_close(&c->transport, abort);
+  deadline_close(c->worker->loop, &c->deadline);
+  list_remove(&c->node);
+  cell_add(&c->worker->cell->connections, -1);
+  atomic_fetch_sub(&c->worker->process->connections, 1);
+  loop_post(c->worker->loop, &c->free_post);
+}
+
+void client_finish(struct client *c) {
+  if (c->closed)
+    return;
+  deadline_set(c->worker->loop, &c->deadline,
+               loop_now(c->worker->loop) + c->worker->config->write_stall_s * USEC_PER_S);
+  transport_finish(&c->transport);
+}
+
+static bool protocol_start(struct client *c, bool http2) {
+  if (http2 && !client_http2_start(c))
+    return false;
+  if (!http2)
+    client_http1_start(c);
+  c->protocol = http2 ? &client_http2 : &client_http1;
+  return true;
+}
+
+static void on_ready(struct transport *t) {
+  struct client *c = container_of(t, struct client, transport);
+  cell_add(&c->worker->cell->tls_handshakes, 1);
+  if (!protocol_start(c, slice_equal(transport_alpn(t), SLICE("h2"))))
+    client_close(c, false);
+}
+
+/* Clear text: the first bytes say which protocol it is. Fewer than four of them
+ * that could still be the preface are HTTP/1's to keep: it has a stash. */
+static bool speaks_http2(const struct client *c, struct slice bytes) {
+  size_t n = bytes.len < sizeof preface - 1 ? bytes.len : sizeof preface - 1;
+  return c->door->http2 && n >= PREFACE_DECIDES_AT && memcmp(bytes.data, preface, n) == 0;
+}
+
+static void on_bytes(struct transport *t, struct slice bytes) {
+  struct client *c = container_of(t, struct client, transport);
+  if (c->closed)
+    return;
+  if (!c->protocol && !protocol_start(c, speaks_http2(c, bytes))) {
+    client_close(c, false);
+    return;
+  }
+  c->protocol->bytes(c, bytes);
+}
+
+static void on_drained(struct transport *t) {
+  struct client *c = container_of(t, struct client, transport);
+  if (c->protocol && !c->closed)
+    c->protocol->drained(c);
+}
+
+static void on_end(struct transport *t, enum transport_end end) {
+  struct client *c = container_of(t, struct client, transport);
+  if (end == TRANSPORT_TLS_FAILED)
+    cell_add(&c->worker->cell->tls_failures, 1);
+  client_close(c, false);
+}
+
+static const struct transport_events client_events = {
+    .on_ready = on_ready,
+    .on_bytes = on_bytes,
+    .on_drained = on_drained,
+    .on_end = on_end,
+};
+
+static void on_deadline(struct timer *timer) {
+  struct client *c = container_of(timer, struct client, deadline.timer);
+  if (!deadline_passed(c->worker->loop, &c->deadline))
+    return;
+  if (c->protocol)
+    c->protocol->expired(c);
+  else
+    client_close(c, false);
+}
+
+static bool client_is_trusted(const struct client *c) {
+  for (int i = 0; i < c->worker->trusted_count; i++)
+    if (address_range_has(&c->worker->trusted[i], (const struct sockaddr *)&c->peer))
+      return true;
+  return false;
+}
+
+static void client_setup(struct client *c, struct worker *w, const struct client_door *door,
+                         const struct sockaddr_storage *peer) {
+  memset(c, 0, sizeof *c);
+  c->worker = w;
+  c->door = door;
+  c->peer = *peer;
+  address_peer_text((const struct sockaddr *)peer, c->peer_text, sizeof c->peer_text);
+  c->trusted = client_is_trusted(c);
+  list_init(&c->node);
+  post_init(&c->free_post, client_release);
+  deadline_init(&c->deadline, on_deadline);
+}
+
+static bool connection_admitted(struct worker *w) {
+  if (atomic_fetch_add(&w->process->connections, 1) < w->config->connections_max)
+    return true;
+  atomic_fetch_sub(&w->process->connections, 1);
+  return false;
+}
+
+void client_accept(struct worker *w, const struct client_door *door, int fd,
+                   const struct sockaddr_storage *peer) {
+  if (!connection_admitted(w)) {
+    close(fd);
+    return;
+  }
+  struct client *c = pool_get(w->clients);
+  struct ssl_st *ssl = c && door->tls ? tls_context_accept(door->tls) : NULL;
+  if (!c || (door->tls && !ssl)) {
+    if (c)
+      pool_put(w->clients, c);
+    atomic_fetch_sub(&w->process->connections, 1);
+    close(fd);
+    return;
+  }
+  client_setup(c, w, door, peer);
+  list_push_back(&w->open_clients, &c->node);
+  cell_add(&w->cell->connections, 1);
+  cell_add(&w->cell->connections_total, 1);
+  deadline_set(w->loop, &c->deadline, loop_now(w->loop) + w->config->head_timeout_s * USEC_PER_S);
+  if (transport_open(&c->transport, w->loop, fd, ssl, false, &client_events) != OK)
+    client_close(c, false);
+}
+
+struct request *client_request(struct client *c, const struct client_ops *ops, void *self) {
+  struct request *r = request_new(c->worker, ops, self);
+  if (!r)
+    return NULL;
+  r->peer = &c->peer;
+  r->peer_text = c->peer_text;
+  r->local_port = c->door->port;
+  r->secure = c->door->tls != NULL;
+  r->trusted_peer = c->trusted;
+  return r;
+}

@@ -1,0 +1,97 @@
+/* A client's connection, from accept to close: transport, deadlines, and which
+ * protocol speaks on it.
+ *
+ * The protocol is known by ALPN, or in clear text by HTTP/2's preface. A client
+ * belongs to its worker; client_close closes now, and the memory follows by a post.
+ * It outlives its requests: closing makes them leave. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "lib/base/list.h"
+#include "lib/http/http1.h"
+#include "lib/net/deadline.h"
+#include "lib/net/transport.h"
+
+struct client;
+struct client_ops;
+struct http2_session;
+struct request;
+struct worker;
+
+enum { CLIENT_PEER_TEXT_BYTES = 64 };
+
+/* How a listener wants its connections treated; outlives them. */
+struct client_door {
+  bool http2;            /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
+  int port;              /* for X-Forwarded-Port; 0 on a Unix socket */
+  struct tls_context *tls; /* NULL: clear text */
+};
+
+/* http1 | http2: what a protocol does with its connection. */
+struct client_protocol {
+  void (*bytes)(struct client *c, struct slice bytes);
+  void (*drained)(struct client *c);
+  void (*expired)(struct client *c); /* the deadline has passed */
+  void (*stop)(struct client *c);    /* the worker is stopping: no new requests */
+  void (*close)(struct client *c);   /* the connection is gone: requests leave, memory goes */
+};
+
+/* Where HTTP/1 stands on a connection. */
+enum http1_place {
+  HTTP1_AT_HEAD,    /* waiting for a request head, or in the middle of one */
+  HTTP1_AT_BODY,    /* its body goes into the request's pipe */
+  HTTP1_AT_ANSWER,  /* read to its end; the answer is still to come */
+  HTTP1_AT_DISCARD, /* answered already; the rest of the body is read and dropped */
+  HTTP1_AT_END,     /* nothing more will be read */
+};
+
+struct http1_client {
+  enum http1_place place;
+  struct request *request; /* one at a time; pipelined ones wait in the stash */
+  struct http1_body body;
+  char *stash;             /* bytes read and not yet understood */
+  size_t stash_len, stash_room, scanned;
+  int64_t discarded;       /* bytes dropped of a body nobody wants */
+  struct post next_post;
+  bool in_read, head_begun, keep_alive, chunked, until_close, broken;
+};
+
+struct client {
+  struct transport transport;
+  struct worker *worker;
+  const struct client_door *door;
+  const struct client_protocol *protocol; /* NULL until it is known */
+  struct list node;                       /* in worker->open_clients */
+  struct deadline deadline;
+  struct post free_post;
+  struct sockaddr_storage peer;
+  char peer_text[CLIENT_PEER_TEXT_BYTES];
+  bool trusted, closed;
+  uint64_t stall_mark; /* transport.bytes_out when the deadline was set for a stalled write */
+  struct http1_client http1;
+  struct http2_session *http2;
+};
+
+/* Takes over an accepted descriptor. */
+void client_accept(struct worker *w, const struct client_door *door, int fd,
+                   const struct sockaddr_storage *peer);
+/* At once; requests leave. abort: with RST, so that nobody takes it for a clean end. */
+void client_close(struct client *c, bool abort);
+/* Writes what waits, says goodbye, then closes. */
+void client_finish(struct client *c);
+/* A request with the connection's facts filled in; NULL when memory ran out. */
+struct request *client_request(struct client *c, const struct client_ops *ops, void *self);
+
+extern const struct client_protocol client_http1, client_http2;
+/* How answers reach an HTTP/1 client (http1_answer.c); r->client is the client. */
+extern const struct client_ops http1_answer_ops;
+/* The connection will speak HTTP/2; false when memory ran out. */
+bool client_http2_start(struct client *c);
+void client_http1_start(struct client *c);
+/* The request is over: what becomes of the connection. */
+void client_http1_next(struct client *c);
+/* Whether the connection can be kept once the running request is answered. */
+bool client_http1_keeps(const struct client *c);

@@ -1,0 +1,412 @@
+/* HTTP/1 from a client: reading requests, one after the other (RFC 9112).
+ *
+ * Heads are parsed where they were read. Only an incomplete head, or what a client
+ * sent before its turn (pipelining), is copied into the stash. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/client/client.h"
+#include "proxy/config/config.h"
+#include "proxy/request/request.h"
+#include "proxy/request/worker.h"
+
+enum {
+  DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants, to keep the connection */
+  DISCARD_LIMIT_US = 2 * 1000 * 1000,
+  STASH_KEEP_BYTES = 4096, /* a larger one is freed as soon as it is empty */
+};
+
+/* One read behind a head that is not complete. */
+static size_t stash_limit(const struct client *c) {
+  return (size_t)c->worker->config->head_limit_bytes + 2 * LOOP_READ_BYTES;
+}
+
+static enum err stash_append(struct client *c, struct slice bytes) {
+  struct http1_client *h = &c->http1;
+  size_t need = h->stash_len + bytes.len;
+  if (bytes.len == 0)
+    return OK;
+  if (need > stash_limit(c))
+    return ERR_LIMIT;
+  if (need > h->stash_room) {
+    size_t room = need < 2048 ? 2048 : need * 2;
+    char *grown = realloc(h->stash, room);
+    if (!grown)
+      return ERR_MEMORY;
+    h->stash = grown;
+    h->stash_room = room;
+  }
+  memcpy(h->stash + h->stash_len, bytes.data, bytes.len);
+  h->stash_len = need;
+  return OK;
+}
+
+static void stash_drop(struct client *c, size_t n) {
+  struct http1_client *h = &c->http1;
+  h->stash_len -= n;
+  memmove(h->stash, h->stash + n, h->stash_len);
+  if (h->stash_len == 0 && h->stash_room > STASH_KEEP_BYTES) {
+    free(h->stash);
+    h->stash = NULL;
+    h->stash_room = 0;
+  }
+}
+
+static void deadline_in(struct client *c, int64_t seconds) {
+  deadline_set(c->worker->loop, &c->deadline, loop_now(c->worker->loop) + seconds * USEC_PER_S);
+}
+
+/* The body's bytes have gone on: read more, unless that was paused for another reason. */
+static void body_credit(struct pipe *p, size_t n) {
+  struct client *c = p->source_self;
+  if (c->http1.place == HTTP1_AT_BODY && c->transport.paused && !pipe_full(p))
+    transport_resume(&c->transport);
+}
+
+static const struct pipe_source_ops body_source = {.credit = body_credit};
+
+static void refuse(struct client *c, struct failure f) {
+  struct http1_client *h = &c->http1;
+  h->keep_alive = false;
+  h->place = HTTP1_AT_ANSWER;
+  struct request *r = client_request(c, &http1_answer_ops, c);
+  if (!r) {
+    client_close(c, false);
+    return;
+  }
+  h->request = r;
+  request_refuse(r, f);
+}
+
+static struct failure bad_head(enum err e) {
+  if (e == ERR_LIMIT)
+    return (struct failure){.status = 431,
+                            .type = "invalid_request_error",
+                            .code = "header_fields_too_large",
+                            .message = "The request has too many or too large header fields."};
+  if (e == ERR_RANGE)
+    return (struct failure){.status = 505,
+                            .type = "invalid_request_error",
+                            .code = "http_version_not_supported",
+                            .message = "Only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here."};
+  return (struct failure){.status = 400,
+                          .type = "invalid_request_error",
+                          .code = "bad_request",
+                          .message = "The request is not valid HTTP/1.1."};
+}
+
+static void start_request(struct client *c, struct http_head *head) {
+  struct http1_client *h = &c->http1;
+  struct request *r = client_request(c, &http1_answer_ops, c);
+  if (!r || request_take_head(r, head) != OK) {
+    client_close(c, false);
+    return;
+  }
+  cell_add(&c->worker->cell->requests_http1, 1);
+  deadline_clear(&c->deadline);
+  h->request = r;
+  h->keep_alive = head->keep_alive && !c->worker->stopping;
+  h->discarded = 0;
+  r->request_pipe.source = &body_source;
+  r->request_pipe.source_self = c;
+  http1_body_init(&h->body, head);
+  h->place = HTTP1_AT_BODY;
+  if (head->framing == HTTP_NO_BODY) {
+    h->place = HTTP1_AT_ANSWER;
+    request_body_end(r);
+  } else {
+    deadline_in(c, c->worker->config->body_idle_timeout_s);
+  }
+  request_begin(r);
+}
+
+/* The length of the request line, with leading CRLF and without its end. */
+static size_t request_line_bytes(struct slice head) {
+  const char *end = memchr(head.data, '\n', head.len);
+  if (end && end - head.data <= 1) /* the CRLF that may stand in front */
+    end = memchr(end + 1, '\n', head.len - (size_t)(end + 1 - head.data));
+  return end ? (size_t)(end - head.data) : head.len;
+}
+
+static bool head_within_limits(struct client *c, struct slice in, size_t head_bytes) {
+  const struct config *config = c->worker->config;
+  struct slice seen = slice_of(in.data, head_bytes ? head_bytes : in.len);
+  if (request_line_bytes(seen) > (size_t)config->request_line_limit_bytes) {
+    refuse(c, (struct failure){.status = 414,
+                               .type = "invalid_request_error",
+                               .code = "uri_too_long",
+                               .message = "The request line is too long."});
+    return false;
+  }
+  if (seen.len > (size_t)config->head_limit_bytes) {
+    refuse(c, bad_head(ERR_LIMIT));
+    return false;
+  }
+  return true;
+}
+
+/* Returns how many bytes were used: a whole head, or none. */
+static size_t read_head(struct client *c, struct slice in) {
+  struct http1_client *h = &c->http1;
+  size_t n = http1_head_end(in, &h->scanned);
+  if (!head_within_limits(c, in, n))
+    return in.len;
+  if (n == 0)
+    return 0;
+  h->scanned = 0;
+  struct http_head head;
+  http_head_init(&head, c->worker->fields, (uint16_t)c->worker->config->head_fields_max);
+  enum err e = http1_parse_request(slice_of(in.data, n), &head);
+  if (e)
+    refuse(c, bad_head(e));
+  else
+    start_request(c, &head);
+  return n;
+}
+
+static void body_over(struct client *c) {
+  struct http1_client *h = &c->http1;
+  deadline_clear(&c->deadline);
+  if (h->place == HTTP1_AT_BODY) {
+    h->place = HTTP1_AT_ANSWER;
+    request_body_end(h->request);
+  } else {
+    client_http1_next(c);
+  }
+}
+
+static void body_bad(struct client *c) {
+  struct http1_client *h = &c->http1;
+  h->keep_alive = false;
+  if (h->place == HTTP1_AT_DISCARD) {
+    client_http1_next(c);
+    return;
+  }
+  h->place = HTTP1_AT_ANSWER;
+  request_fail(h->request, bad_head(ERR_SYNTAX));
+  request_end(h->request, END_OWN_ANSWER);
+}
+
+static void body_bytes(struct client *c, struct slice span) {
+  struct http1_client *h = &c->http1;
+  if (h->place == HTTP1_AT_DISCARD) {
+    h->discarded += (int64_t)span.len;
+    if (h->discarded > DISCARD_LIMIT_BYTES) {
+      h->place = HTTP1_AT_END;
+      client_finish(c);
+    }
+    return;
+  }
+  request_body(h->request, span);
+  if (h->place == HTTP1_AT_BODY && pipe_full(&h->request->request_pipe)) {
+    transport_pause(&c->transport);
+    deadline_clear(&c->deadline); /* now it is we who wait */
+  } else if (h->place == HTTP1_AT_BODY) {
+    deadline_in(c, c->worker->config->body_idle_timeout_s);
+  }
+}
+
+/* Returns how many bytes were used. Stops when the place changes. */
+static size_t read_body(struct client *c, struct slice in) {
+  struct http1_client *h = &c->http1;
+  enum http1_place place = h->place;
+  size_t before = in.len;
+  while (h->place == place && !c->closed) {
+    struct slice span, value;
+    enum http1_event event = http1_body_next(&h->body, &in, &span, &value);
+    if (event == HTTP1_DATA)
+      body_bytes(c, span);
+    else if (event == HTTP1_TRAILER && place == HTTP1_AT_BODY)
+      request_trailer(h->request, &h->request->request_pipe, span, value);
+    else if (event == HTTP1_END)
+      body_over(c);
+    else if (event == HTTP1_BAD)
+      body_bad(c);
+    else if (event == HTTP1_MORE)
+      break;
+  }
+  return before - in.len;
+}
+
+/* As far as it goes; returns how many bytes were used. */
+static size_t consume(struct client *c, struct slice in) {
+  struct http1_client *h = &c->http1;
+  size_t before = in.len;
+  while (in.len && !c->closed) {
+    size_t n = 0;
+    if (h->place == HTTP1_AT_HEAD)
+      n = read_head(c, in);
+    else if (h->place == HTTP1_AT_BODY || h->place == HTTP1_AT_DISCARD)
+      n = read_body(c, in);
+    else if (h->place == HTTP1_AT_END)
+      n = in.len;
+    if (n == 0)
+      break;
+    in = slice_skip(in, n);
+  }
+  return before - in.len;
+}
+
+static void head_begun(struct client *c) {
+  struct http1_client *h = &c->http1;
+  if (h->place == HTTP1_AT_HEAD && !h->head_begun) {
+    h->head_begun = true;
+    deadline_in(c, c->worker->config->head_timeout_s);
+  }
+}
+
+static void take_in(struct client *c, struct slice bytes) {
+  struct http1_client *h = &c->http1;
+  if (h->stash_len == 0) {
+    size_t used = consume(c, bytes);
+    bytes = slice_skip(bytes, used);
+    if (bytes.len == 0 || c->closed)
+      return;
+    if (stash_append(c, bytes) != OK)
+      client_close(c, false);
+  } else {
+    if (stash_append(c, bytes) != OK) {
+      client_close(c, false);
+      return;
+    }
+    size_t used = consume(c, slice_of(h->stash, h->stash_len));
+    if (!c->closed)
+      stash_drop(c, used);
+  }
+}
+
+/* What is left over belongs to a later turn: until then no more is read. */
+static void settle(struct client *c) {
+  struct http1_client *h = &c->http1;
+  if (c->closed || h->stash_len == 0)
+    return;
+  if (h->place == HTTP1_AT_HEAD)
+    head_begun(c);
+  else if (h->place == HTTP1_AT_ANSWER)
+    transport_pause(&c->transport);
+}
+
+static void http1_bytes(struct client *c, struct slice bytes) {
+  struct http1_client *h = &c->http1;
+  h->in_read = true;
+  take_in(c, bytes);
+  h->in_read = false;
+  settle(c);
+}
+
+/* Goes on with what a pipelining client has sent already. */
+static void next_run(struct post *p) {
+  struct client *c = container_of(p, struct client, http1.next_post);
+  if (c->closed)
+    return;
+  http1_bytes(c, SLICE_NONE);
+  if (!c->closed && c->http1.place != HTTP1_AT_ANSWER)
+    transport_resume(&c->transport);
+}
+
+bool client_http1_keeps(const struct client *c) {
+  const struct http1_client *h = &c->http1;
+  if (!h->keep_alive || c->worker->stopping)
+    return false;
+  if (h->place != HTTP1_AT_BODY)
+    return true;
+  /* A client that waits for 100 may never send the body; one that is sending much
+   * is not worth listening to. */
+  return !h->request->head.expect_continue && h->body.framing == HTTP_LENGTH &&
+         h->body.left <= DISCARD_LIMIT_BYTES;
+}
+
+static void discard_rest(struct client *c) {
+  struct http1_client *h = &c->http1;
+  h->place = HTTP1_AT_DISCARD;
+  deadline_set(c->worker->loop, &c->deadline, loop_now(c->worker->loop) + DISCARD_LIMIT_US);
+  transport_resume(&c->transport);
+}
+
+void client_http1_next(struct client *c) {
+  struct http1_client *h = &c->http1;
+  h->request = NULL;
+  if (c->closed)
+    return;
+  if (h->broken) {
+    h->place = HTTP1_AT_END;
+    h->until_close ? client_close(c, true) : client_finish(c);
+  } else if (h->place == HTTP1_AT_BODY) {
+    discard_rest(c);
+  } else if (!h->keep_alive || c->worker->stopping) {
+    h->place = HTTP1_AT_END;
+    client_finish(c);
+  } else {
+    h->place = HTTP1_AT_HEAD;
+    h->head_begun = false;
+    deadline_in(c, c->worker->config->idle_timeout_s);
+    if (!h->in_read && (h->stash_len || c->transport.paused))
+      loop_post(c->worker->loop, &h->next_post);
+  }
+}
+
+static void http1_drained(struct client *c) {
+  if (c->http1.request && c->http1.place != HTTP1_AT_BODY)
+    deadline_clear(&c->deadline);
+  if (c->http1.request)
+    pipe_pump(&c->http1.request->response_pipe);
+}
+
+static void write_stalled(struct client *c) {
+  if (c->transport.bytes_out != c->stall_mark) {
+    c->stall_mark = c->transport.bytes_out;
+    deadline_in(c, c->worker->config->write_stall_s);
+  } else {
+    client_close(c, true);
+  }
+}
+
+static void http1_expired(struct client *c) {
+  struct http1_client *h = &c->http1;
+  if (transport_pending(&c->transport)) {
+    write_stalled(c);
+  } else if (h->place == HTTP1_AT_BODY) {
+    h->keep_alive = false;
+    request_fail(h->request, (struct failure){.status = 408,
+                                              .type = "invalid_request_error",
+                                              .code = "request_timeout",
+                                              .message = "The request body did not arrive in time."});
+    h->place = HTTP1_AT_ANSWER;
+    request_end(h->request, END_TIMEOUT);
+  } else if (h->place == HTTP1_AT_HEAD && h->stash_len) {
+    refuse(c, (struct failure){.status = 408,
+                               .type = "invalid_request_error",
+                               .code = "request_timeout",
+                               .message = "The request head did not arrive in time."});
+  } else {
+    client_close(c, false);
+  }
+}
+
+static void http1_stop(struct client *c) {
+  if (!c->http1.request && c->http1.place == HTTP1_AT_HEAD)
+    client_finish(c);
+}
+
+static void http1_close(struct client *c) {
+  struct http1_client *h = &c->http1;
+  h->place = HTTP1_AT_END;
+  if (h->request)
+    request_leave(h->request);
+  post_cancel(&h->next_post);
+  free(h->stash);
+  h->stash = NULL;
+  h->stash_len = h->stash_room = 0;
+}
+
+void client_http1_start(struct client *c) {
+  post_init(&c->http1.next_post, next_run);
+}
+
+const struct client_protocol client_http1 = {
+    .bytes = http1_bytes,
+    .drained = http1_drained,
+    .expired = http1_expired,
+    .stop = http1_stop,
+    .close = http1_close,
+};
