@@ -55,6 +55,13 @@ struct request *request_new(struct worker *w, const struct client_ops *ops, void
   return r;
 }
 
+void request_discard(struct request *r) {
+  r->finished = true;
+  pipe_close(&r->request_pipe);
+  pipe_close(&r->response_pipe);
+  loop_post(r->worker->loop, &r->free_post);
+}
+
 /* All texts in one piece, so that a held request owns little but its head. */
 enum err request_take_head(struct request *r, const struct http_head *h) {
   size_t bytes = h->method_text.len + h->target.len + h->authority.len + 3;

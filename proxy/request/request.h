@@ -149,6 +149,8 @@ struct request *request_new(struct worker *w, const struct client_ops *ops, void
 enum err request_take_head(struct request *r, const struct http_head *h) MUST_CHECK;
 /* Starts walking. The request may be finished when this returns. */
 void request_begin(struct request *r);
+/* Drops a request that was never begun. */
+void request_discard(struct request *r);
 /* Instead of walking: answers what could not be read as a request. */
 void request_refuse(struct request *r, struct failure f);
 /* From the client side: more of the body, and its end. The request may be finished

@@ -1,0 +1,285 @@
+/* HTTP/2 from and to a client (RFC 9113), over nghttp2.
+ *
+ * nghttp2 keeps frames, header compression and flow control; here stands what it
+ * cannot know: requests, pipes and credit. What is received is given back to the
+ * connection's window at once and to the stream's only when it has left the pipe,
+ * so that a held upload never freezes a connection. Output is pulled at the end of
+ * a turn, so that many streams share one write. */
+#include <nghttp2/nghttp2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/pool.h"
+#include "proxy/client/client.h"
+#include "proxy/client/http2.h"
+#include "proxy/config/config.h"
+#include "proxy/request/request.h"
+#include "proxy/request/worker.h"
+
+enum { PING_ANSWER_S = 10 };
+
+void http2_session_touch(struct http2_session *s) {
+  if (!s->client->closed)
+    loop_flush_later(s->client->worker->loop, &s->flush_post);
+}
+
+/* Everything nghttp2 has to say, as long as the transport wants it. */
+void http2_session_flush(struct http2_session *s) {
+  struct client *c = s->client;
+  while (!c->closed && !transport_full(&c->transport)) {
+    const uint8_t *bytes;
+    s->in_session = true;
+    ssize_t n = nghttp2_session_mem_send(s->session, &bytes);
+    s->in_session = false;
+    if (n == 0)
+      break;
+    struct iovec iov = {(void *)bytes, n > 0 ? (size_t)n : 0};
+    if (n < 0 || transport_send(&c->transport, &iov, 1) != OK) {
+      client_close(c, true);
+      return;
+    }
+  }
+  if (!c->closed && !nghttp2_session_want_read(s->session) &&
+      !nghttp2_session_want_write(s->session))
+    client_finish(c);
+}
+
+static void session_release(struct post *p) {
+  struct http2_session *s = container_of(p, struct http2_session, free_post);
+  nghttp2_session_del(s->session);
+  free(s);
+}
+
+static void flush_run(struct post *p) {
+  http2_session_flush(container_of(p, struct http2_session, flush_post));
+}
+
+/* Idle without streams, a ping after silence with them. */
+static void deadline_renew(struct http2_session *s) {
+  struct client *c = s->client;
+  const struct config *config = c->worker->config;
+  int64_t seconds = s->stream_count ? config->ping_after_s : config->idle_timeout_s;
+  deadline_set(c->worker->loop, &c->deadline, loop_now(c->worker->loop) + seconds * USEC_PER_S);
+}
+
+void http2_stream_free(struct http2_stream *st) {
+  struct http2_session *s = st->session;
+  list_remove(&st->node);
+  s->stream_count--;
+  free(st->answer);
+  pool_put(s->client->worker->streams, st);
+  if (s->stream_count == 0 && !s->client->closed)
+    deadline_renew(s);
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  struct http2_session *s = user;
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+    return 0;
+  struct http2_stream *st = http2_stream_new(s, frame->hd.stream_id);
+  if (!st)
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, st);
+  list_push_back(&s->streams, &st->node);
+  if (s->stream_count++ == 0)
+    deadline_renew(s);
+  return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *user) {
+  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+  if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->request)
+    return 0;
+  struct slice n = slice_of((const char *)name, name_len);
+  struct slice v = slice_of((const char *)value, value_len);
+  if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+    http2_stream_field(st, n, v);
+  else
+    request_trailer(st->request, &st->request->request_pipe, n, v);
+  return 0;
+}
+
+static void end_of_stream(struct http2_stream *st, const nghttp2_frame *frame) {
+  if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || !st->request)
+    return;
+  st->remote_ended = true;
+  request_body_end(st->request);
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+  if (!st)
+    return 0;
+  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+    http2_stream_begin(st, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+  else if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
+    end_of_stream(st, frame);
+  return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+                   size_t len, void *user) {
+  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, id);
+  nghttp2_session_consume_connection(session, len);
+  if (st && st->request)
+    request_body(st->request, slice_of((const char *)data, len));
+  else
+    nghttp2_session_consume_stream(session, id, len);
+  return 0;
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
+      (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+    struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (st)
+      http2_stream_answered(st);
+  }
+  return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user) {
+  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, id);
+  if (!st)
+    return 0;
+  nghttp2_session_set_stream_user_data(session, id, NULL);
+  http2_stream_leave(st);
+  http2_stream_free(st);
+  return 0;
+}
+
+static nghttp2_session_callbacks *callbacks_new(void) {
+  nghttp2_session_callbacks *cb;
+  if (nghttp2_session_callbacks_new(&cb))
+    return NULL;
+  nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+  nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+  nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+  return cb;
+}
+
+static int session_open(struct http2_session *s) {
+  nghttp2_session_callbacks *cb = callbacks_new();
+  nghttp2_option *option = NULL;
+  int e = cb && nghttp2_option_new(&option) == 0 ? 0 : NGHTTP2_ERR_NOMEM;
+  if (!e) {
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    e = nghttp2_session_server_new2(&s->session, cb, s, option);
+  }
+  nghttp2_option_del(option);
+  nghttp2_session_callbacks_del(cb);
+  return e;
+}
+
+static int session_settings(struct http2_session *s) {
+  const struct config *config = s->client->worker->config;
+  nghttp2_settings_entry entries[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)config->http2_streams_max},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)config->http2_window_bytes},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)config->head_limit_bytes},
+  };
+  int e = nghttp2_submit_settings(s->session, NGHTTP2_FLAG_NONE, entries,
+                                  sizeof entries / sizeof *entries);
+  return e ? e
+           : nghttp2_session_set_local_window_size(s->session, NGHTTP2_FLAG_NONE, 0,
+                                                   (int32_t)config->http2_connection_window_bytes);
+}
+
+bool client_http2_start(struct client *c) {
+  struct http2_session *s = calloc(1, sizeof *s);
+  if (!s)
+    return false;
+  s->client = c;
+  list_init(&s->streams);
+  post_init(&s->flush_post, flush_run);
+  post_init(&s->free_post, session_release);
+  if (session_open(s) || session_settings(s)) {
+    nghttp2_session_del(s->session);
+    free(s);
+    return false;
+  }
+  c->http2 = s;
+  deadline_renew(s);
+  http2_session_touch(s);
+  return true;
+}
+
+static void http2_bytes(struct client *c, struct slice bytes) {
+  struct http2_session *s = c->http2;
+  s->ping_sent = false;
+  deadline_renew(s);
+  s->in_session = true;
+  ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
+  s->in_session = false;
+  if (n < 0) { /* GOAWAY says why, if the client listens */
+    cell_add(&c->worker->cell->bad_requests, 1);
+    nghttp2_session_terminate_session(s->session, n == NGHTTP2_ERR_BAD_CLIENT_MAGIC
+                                                      ? NGHTTP2_PROTOCOL_ERROR
+                                                      : NGHTTP2_INTERNAL_ERROR);
+    http2_session_flush(s);
+    client_finish(c);
+    return;
+  }
+  http2_session_touch(s);
+}
+
+static void http2_drained(struct client *c) {
+  http2_session_touch(c->http2);
+}
+
+/* After silence: idle connections are told to go, busy ones are asked whether they
+ * still live. A client that takes nothing of what waits for it is not. */
+static void http2_expired(struct client *c) {
+  struct http2_session *s = c->http2;
+  bool stuck = transport_pending(&c->transport) && c->transport.bytes_out == c->stall_mark;
+  c->stall_mark = c->transport.bytes_out;
+  if (s->ping_sent || (stuck && s->stalled)) {
+    client_close(c, true);
+    return;
+  }
+  s->stalled = transport_pending(&c->transport) != 0;
+  if (s->stream_count == 0) {
+    nghttp2_session_terminate_session(s->session, NGHTTP2_NO_ERROR);
+    http2_session_touch(s);
+    deadline_set(c->worker->loop, &c->deadline,
+                 loop_now(c->worker->loop) + PING_ANSWER_S * USEC_PER_S);
+    s->ping_sent = true;
+    return;
+  }
+  s->ping_sent = nghttp2_submit_ping(s->session, NGHTTP2_FLAG_NONE, NULL) == 0;
+  http2_session_touch(s);
+  deadline_set(c->worker->loop, &c->deadline,
+               loop_now(c->worker->loop) + PING_ANSWER_S * USEC_PER_S);
+}
+
+static void http2_stop(struct client *c) {
+  struct http2_session *s = c->http2;
+  nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(s->session), NGHTTP2_NO_ERROR, NULL,
+                        0);
+  http2_session_touch(s);
+}
+
+static void http2_close(struct client *c) {
+  struct http2_session *s = c->http2;
+  list_each(node, &s->streams) {
+    struct http2_stream *st = container_of(node, struct http2_stream, node);
+    http2_stream_leave(st);
+    http2_stream_free(st);
+  }
+  post_cancel(&s->flush_post);
+  loop_post(c->worker->loop, &s->free_post);
+}
+
+const struct client_protocol client_http2 = {
+    .bytes = http2_bytes,
+    .drained = http2_drained,
+    .expired = http2_expired,
+    .stop = http2_stop,
+    .close = http2_close,
+};

@@ -1,0 +1,57 @@
+/* The inside of an HTTP/2 client connection: one session, its streams. Shared by
+ * http2.c (the session) and http2_stream.c (a stream and its request) only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/list.h"
+#include "lib/base/slice.h"
+#include "lib/http/head.h"
+#include "lib/net/loop.h"
+
+struct client;
+struct nghttp2_session;
+struct request;
+
+struct http2_session {
+  struct nghttp2_session *session;
+  struct client *client;
+  struct list streams;
+  int stream_count;
+  struct post flush_post, free_post;
+  bool ping_sent;  /* and nothing was heard since */
+  bool stalled;    /* output waited at the last look */
+  bool in_session; /* nghttp2 is on the stack: it must not be called for output */
+};
+
+/* One request and its answer. Freed when nghttp2 closes the stream, or with the
+ * session; the request may be over before. */
+struct http2_stream {
+  struct http2_session *session;
+  struct list node;
+  int32_t id;
+  struct request *request; /* NULL once it is over */
+  struct http_head head;   /* while the head arrives; its memory is the request's arena */
+  size_t head_bytes;
+  bool too_large, began, remote_ended, answered, closed;
+  char *answer; /* a body of our own, of which answer_sent bytes are out */
+  size_t answer_len, answer_sent;
+};
+
+/* Output is pulled at the end of this turn. */
+void http2_session_touch(struct http2_session *s);
+void http2_session_flush(struct http2_session *s);
+
+/* NULL when memory ran out. */
+struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id);
+void http2_stream_free(struct http2_stream *st);
+/* A field of the request head, pseudo-fields too. */
+void http2_stream_field(struct http2_stream *st, struct slice name, struct slice value);
+/* The head is complete: the request starts walking. */
+void http2_stream_begin(struct http2_stream *st, bool ended);
+/* The client has gone, or has reset the stream: so does its request. */
+void http2_stream_leave(struct http2_stream *st);
+/* Our END_STREAM is on its way. */
+void http2_stream_answered(struct http2_stream *st);
