@@ -1,0 +1,261 @@
+/* HTTP/1.1 to a replica: reading answers (RFC 9112). Bytes are parsed where they
+ * were read and handed on at once. Requests are written in http1_send.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/config/config.h"
+#include "proxy/replica/pool.h"
+#include "proxy/request/fleet.h"
+#include "proxy/request/request.h"
+#include "proxy/request/worker.h"
+
+static struct replica_connection *connection_of(struct transport *t) {
+  return container_of(t, struct replica_connection, transport);
+}
+
+/* The connection is of no use any more. */
+static struct request *detach(struct replica_connection *rc) {
+  struct request *r = rc->request;
+  rc->request = NULL;
+  if (r) {
+    r->lease = NULL;
+    pipe_disconnect(&r->request_pipe);
+  }
+  pool_close(rc);
+  return r;
+}
+
+static void lost_before_head(struct replica_connection *rc, const char *why, bool refused) {
+  struct request *r = detach(rc);
+  if (!r)
+    return;
+  cell_add(&r->replica->cell->failures_total, 1);
+  request_replica_lost(r, why, refused);
+}
+
+static void broke_in_body(struct replica_connection *rc) {
+  struct request *r = detach(rc);
+  if (!r)
+    return;
+  cell_add(&r->replica->cell->failures_total, 1);
+  request_end(r, END_REPLICA_FAILED);
+}
+
+/* The answer is complete. The connection goes back before the client hears of it:
+ * its next request may want it. */
+static void answer_over(struct replica_connection *rc) {
+  struct request *r = rc->request;
+  if (rc->sent) {
+    r->lease = NULL;
+    pool_return(rc);
+  }
+  pipe_end(&r->response_pipe);
+}
+
+static void answer_credit(struct pipe *p, size_t n) {
+  struct request *r = p->source_self;
+  struct replica_connection *rc = r->lease;
+  if (rc && rc->transport.paused && !pipe_full(p))
+    transport_resume(&rc->transport);
+}
+
+static const struct pipe_source_ops answer_source = {.credit = answer_credit};
+
+/* Unasked for, 101 would make the connection something else. */
+static enum err parse_head(struct replica_connection *rc, struct slice in, struct http_head *h) {
+  struct worker *w = rc->worker;
+  http_head_init(h, w->fields, WORKER_FIELDS_MAX - REPLICA_HEAD_SPARE);
+  enum err e = http1_parse_response(in, rc->request->head.method, h);
+  h->field_max = WORKER_FIELDS_MAX;
+  return e ? e : h->status == 101 ? ERR_SYNTAX : OK;
+}
+
+static void final_head(struct replica_connection *rc, struct http_head *h) {
+  struct request *r = rc->request;
+  http1_body_init(&rc->body, h);
+  rc->head_seen = true;
+  rc->reusable = h->keep_alive;
+  deadline_clear(&rc->deadline);
+  pipe_forget(&r->request_pipe);
+  r->response_pipe.source = &answer_source;
+  r->response_pipe.source_self = r;
+  if (request_response_head(r, h) && rc->request == r && h->framing == HTTP_NO_BODY)
+    answer_over(rc);
+}
+
+/* Returns how many bytes were used: a whole head, or none. */
+static size_t read_head(struct replica_connection *rc, struct slice in) {
+  size_t n = http1_head_end(in, &rc->scanned);
+  if (n == 0 && in.len < REPLICA_HEAD_BYTES_MAX)
+    return 0;
+  rc->scanned = 0;
+  struct http_head h;
+  if (n == 0 || parse_head(rc, slice_of(in.data, n), &h) != OK) {
+    lost_before_head(rc, "The model server's answer is not valid HTTP/1.1.", false);
+    return in.len;
+  }
+  if (h.status < 200)
+    request_response_head(rc->request, &h);
+  else
+    final_head(rc, &h);
+  return n;
+}
+
+static void body_bytes(struct replica_connection *rc, struct slice span) {
+  struct request *r = rc->request;
+  if (pipe_write(&r->response_pipe, span) != OK) {
+    broke_in_body(rc);
+    return;
+  }
+  if (rc->request == r && pipe_full(&r->response_pipe))
+    transport_pause(&rc->transport);
+}
+
+static size_t read_body(struct replica_connection *rc, struct slice in) {
+  size_t before = in.len;
+  struct request *r = rc->request;
+  while (rc->request == r) {
+    struct slice span, value;
+    enum http1_event event = http1_body_next(&rc->body, &in, &span, &value);
+    if (event == HTTP1_DATA) {
+      body_bytes(rc, span);
+    } else if (event == HTTP1_TRAILER) {
+      request_trailer(r, &r->response_pipe, span, value);
+    } else if (event == HTTP1_BAD) {
+      broke_in_body(rc);
+    } else if (event == HTTP1_END) {
+      if (in.len)
+        rc->reusable = false;
+      answer_over(rc);
+      return before;
+    } else {
+      break;
+    }
+  }
+  return before - in.len;
+}
+
+static size_t consume(struct replica_connection *rc, struct slice in) {
+  size_t before = in.len;
+  struct request *r = rc->request;
+  while (in.len && rc->request == r && !rc->closed) {
+    size_t n = rc->head_seen ? read_body(rc, in) : read_head(rc, in);
+    if (n == 0)
+      break;
+    in = slice_skip(in, n);
+  }
+  return before - in.len;
+}
+
+static enum err stash_append(struct replica_connection *rc, struct slice bytes) {
+  size_t need = rc->stash_len + bytes.len;
+  if (need > REPLICA_STASH_BYTES_MAX)
+    return ERR_LIMIT;
+  if (need > rc->stash_room) {
+    size_t room = need < 2048 ? 2048 : need * 2;
+    char *grown = realloc(rc->stash, room);
+    if (!grown)
+      return ERR_MEMORY;
+    rc->stash = grown;
+    rc->stash_room = room;
+  }
+  if (bytes.len)
+    memcpy(rc->stash + rc->stash_len, bytes.data, bytes.len);
+  rc->stash_len = need;
+  return OK;
+}
+
+/* What is left is the beginning of a head or of a trailer line. */
+static void keep_rest(struct replica_connection *rc, struct slice rest) {
+  if (rest.len == 0 || !rc->request || rc->closed)
+    return;
+  if (stash_append(rc, rest) == OK)
+    return;
+  if (rc->head_seen)
+    broke_in_body(rc);
+  else
+    lost_before_head(rc, "The model server's answer has too large a head.", false);
+}
+
+static void on_bytes(struct transport *t, struct slice bytes) {
+  struct replica_connection *rc = connection_of(t);
+  if (rc->closed)
+    return;
+  if (!rc->request) { /* nobody asked */
+    pool_close(rc);
+    return;
+  }
+  rc->heard = true;
+  if (rc->stash_len == 0) {
+    size_t used = consume(rc, bytes);
+    keep_rest(rc, slice_skip(bytes, used));
+    return;
+  }
+  if (stash_append(rc, bytes) != OK) {
+    rc->stash_len = 0;
+    keep_rest(rc, slice_of(bytes.data, REPLICA_STASH_BYTES_MAX + 1));
+    return;
+  }
+  struct slice all = slice_of(rc->stash, rc->stash_len);
+  rc->stash_len = 0; /* what follows the answer's end may look whether it is clean */
+  size_t used = consume(rc, all);
+  if (rc->closed || !rc->request)
+    return;
+  rc->stash_len = all.len - used;
+  memmove(rc->stash, all.data + used, rc->stash_len);
+}
+
+static void on_ready(struct transport *t) {
+  struct replica_connection *rc = connection_of(t);
+  rc->connected = true;
+  deadline_clear(&rc->deadline);
+  if (!rc->request)
+    return;
+  rc->request->connected = true;
+  request_wake(rc->request);
+}
+
+static void on_drained(struct transport *t) {
+  struct replica_connection *rc = connection_of(t);
+  if (rc->request)
+    pipe_pump(&rc->request->request_pipe);
+}
+
+static void on_end(struct transport *t, enum transport_end end) {
+  struct replica_connection *rc = connection_of(t);
+  if (!rc->request)
+    pool_close(rc);
+  else if (!rc->connected)
+    lost_before_head(rc, "The model server refused the connection.", true);
+  else if (!rc->head_seen)
+    lost_before_head(rc, "The model server closed the connection without an answer.", false);
+  else if (end == TRANSPORT_EOF && http1_body_may_close(&rc->body))
+    answer_over(rc);
+  else
+    broke_in_body(rc);
+}
+
+const struct transport_events replica_http1_events = {
+    .on_ready = on_ready,
+    .on_bytes = on_bytes,
+    .on_drained = on_drained,
+    .on_end = on_end,
+};
+
+void replica_http1_expired(struct timer *t) {
+  struct replica_connection *rc = container_of(t, struct replica_connection, deadline.timer);
+  if (!deadline_passed(rc->worker->loop, &rc->deadline))
+    return;
+  if (!rc->request) {
+    pool_close(rc);
+  } else if (!rc->connected) {
+    lost_before_head(rc, "The connection to the model server timed out.", true);
+  } else {
+    struct request *r = detach(rc);
+    request_fail(r, (struct failure){.status = 504,
+                                     .type = "server_error",
+                                     .code = "replica_timeout",
+                                     .message = "The model server did not answer in time."});
+    request_end(r, END_TIMEOUT);
+  }
+}
