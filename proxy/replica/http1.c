@@ -165,16 +165,17 @@ static enum err stash_append(struct replica_connection *rc, struct slice bytes) 
   return OK;
 }
 
-/* What is left is the beginning of a head or of a trailer line. */
-static void keep_rest(struct replica_connection *rc, struct slice rest) {
-  if (rest.len == 0 || !rc->request || rc->closed)
-    return;
-  if (stash_append(rc, rest) == OK)
-    return;
+static void too_large(struct replica_connection *rc) {
   if (rc->head_seen)
     broke_in_body(rc);
   else
     lost_before_head(rc, "The model server's answer has too large a head.", false);
+}
+
+/* What is left is the beginning of a head or of a trailer line. */
+static void keep_rest(struct replica_connection *rc, struct slice rest) {
+  if (rest.len && rc->request && !rc->closed && stash_append(rc, rest) != OK)
+    too_large(rc);
 }
 
 static void on_bytes(struct transport *t, struct slice bytes) {
@@ -192,8 +193,7 @@ static void on_bytes(struct transport *t, struct slice bytes) {
     return;
   }
   if (stash_append(rc, bytes) != OK) {
-    rc->stash_len = 0;
-    keep_rest(rc, slice_of(bytes.data, REPLICA_STASH_BYTES_MAX + 1));
+    too_large(rc);
     return;
   }
   struct slice all = slice_of(rc->stash, rc->stash_len);

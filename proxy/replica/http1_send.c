@@ -134,6 +134,14 @@ static void put_framing(struct http1_out *out, const struct http_head *h, bool c
     http1_put_number_field(out, SLICE("content-length"), h->content_length);
 }
 
+static void cancel(struct request *r) {
+  struct replica_connection *rc = r->lease;
+  r->lease = NULL;
+  rc->request = NULL;
+  pipe_disconnect(&r->request_pipe);
+  pool_close(rc);
+}
+
 static void start(struct request *r) {
   struct replica_connection *rc = r->lease;
   const struct http_head *h = &r->head;
@@ -153,6 +161,7 @@ static void start(struct request *r) {
   http1_put_end(&out);
   struct iovec iov = {begin, (size_t)(out.at - begin)};
   if (out.failed || !send(rc, &iov, 1)) {
+    cancel(r);
     request_replica_lost(r, "The request could not be sent to the model server.", false);
     return;
   }
@@ -161,14 +170,6 @@ static void start(struct request *r) {
     wait_s = r->worker->config->replica_head_timeout_s;
   deadline_set(r->worker->loop, &rc->deadline, loop_now(r->worker->loop) + wait_s * USEC_PER_S);
   pipe_connect(&r->request_pipe, &body_sink, rc);
-}
-
-static void cancel(struct request *r) {
-  struct replica_connection *rc = r->lease;
-  r->lease = NULL;
-  rc->request = NULL;
-  pipe_disconnect(&r->request_pipe);
-  pool_close(rc);
 }
 
 const struct replica_ops replica_http1 = {.start = start, .cancel = cancel};

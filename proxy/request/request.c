@@ -281,6 +281,7 @@ void request_replica_lost(struct request *r, const char *why, bool refused) {
     account_replay(r);
     r->attempts++;
     lease_return(r);
+    r->relaying = r->connected = false;
     request_back(r, "hold");
     request_wake(r);
     return;

@@ -123,7 +123,8 @@ struct request {
   void *lease;
   bool lease_reused;       /* on a connection that had served before */
   int attempts;            /* ways back taken */
-  bool connect_failed, connected;
+  int retries;             /* pauses made before them */
+  bool connected, relaying, invited;
   /* hold */
   struct hold_ticket *hold;
   uint64_t ticket; /* the place in the lane, kept over a way back */

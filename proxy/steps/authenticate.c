@@ -1,0 +1,123 @@
+/* Who asks, and may they: bearer tokens (RFC 6750), CORS preflights. */
+#include "lib/fleet/token.h"
+#include "proxy/request/answer.h"
+#include "proxy/request/fleet.h"
+#include "proxy/request/worker.h"
+#include "proxy/steps/access.h"
+#include "proxy/steps/steps.h"
+
+static struct slice bearer(const struct http_head *h) {
+  struct slice value = http_head_value(h, HTTP_AUTHORIZATION);
+  struct slice scheme = SLICE("bearer ");
+  if (value.len <= scheme.len || !slice_equal_nocase(slice_of(value.data, scheme.len), scheme))
+    return SLICE_NONE;
+  return slice_trim(slice_skip(value, scheme.len));
+}
+
+static bool lists(char *const *words, const char *word) {
+  for (; word && words && *words; words++)
+    if (strcmp(*words, word) == 0)
+      return true;
+  return false;
+}
+
+static bool may_reach(const struct token *t, const struct endpoint_def *def) {
+  if (t->endpoints && t->endpoints[0] && !lists(t->endpoints, def->name))
+    return false;
+  if (def->access != ACCESS_PRIVATE)
+    return true;
+  if (def->owner && t->owner && strcmp(def->owner, t->owner) == 0)
+    return true;
+  for (char **o = t->organisations; o && *o; o++)
+    if (lists(def->organisations, *o))
+      return true;
+  return false;
+}
+
+static enum step_result unauthorized(struct request *r, const char *message) {
+  cell_add(&r->worker->cell->unauthorized, 1);
+  return request_fail(r, (struct failure){.status = 401,
+                                          .type = "invalid_request_error",
+                                          .code = "invalid_api_key",
+                                          .message = message,
+                                          .authenticate = true});
+}
+
+enum step_result access_check(struct request *r) {
+  const struct endpoint_def *def = r->endpoint->def;
+  if (def->access == ACCESS_PUBLIC)
+    return STEP_NEXT;
+  if (!r->has_token)
+    return unauthorized(r, "This endpoint needs a token: Authorization: Bearer TOKEN.");
+  const struct token *t =
+      token_set_find(r->worker->tokens, r->token_hash, clock_wall() / USEC_PER_S);
+  if (!t)
+    return unauthorized(r, "The token is not known here, or no longer valid.");
+  if (!r->token_name.data)
+    r->token_name = arena_copy(&r->arena, slice_str(t->name));
+  if (may_reach(t, def))
+    return STEP_NEXT;
+  cell_add(&r->worker->cell->forbidden, 1);
+  return request_fail(r, (struct failure){.status = 403,
+                                          .type = "invalid_request_error",
+                                          .code = "access_denied",
+                                          .message = "This token may not reach this endpoint."});
+}
+
+static const char *joined(struct request *r, char *const *words, const char *otherwise) {
+  if (!words || !words[0])
+    return otherwise;
+  const char *text = words[0];
+  for (words++; *words; words++)
+    text = request_text(r, "%s, %s", text, *words);
+  return text;
+}
+
+/* A preflight never carries a token (Fetch, 3.2.2). */
+static bool is_preflight(const struct request *r) {
+  return r->endpoint->def->cors.enabled && r->head.method == HTTP_OPTIONS &&
+         http_head_get(&r->head, HTTP_ORIGIN) &&
+         http_head_get(&r->head, HTTP_ACCESS_CONTROL_REQUEST_METHOD);
+}
+
+static enum step_result answer_preflight(struct request *r) {
+  const struct endpoint_cors *cors = &r->endpoint->def->cors;
+  struct slice asked = http_head_value(&r->head, HTTP_ACCESS_CONTROL_REQUEST_HEADERS);
+  struct http_field fields[ANSWER_FIELDS_MAX];
+  struct http_head h;
+  http_head_init(&h, fields, ANSWER_FIELDS_MAX);
+  h.status = r->status = 204;
+  h.framing = HTTP_NO_BODY;
+  h.content_length = -1;
+  enum err e = answer_cors_fields(r, &h);
+  if (!e)
+    e = http_head_add(&h, SLICE("access-control-allow-methods"),
+                      slice_str(joined(r, cors->methods, "GET, POST, OPTIONS")));
+  if (!e && (asked.len || cors->headers))
+    e = http_head_add(&h, SLICE("access-control-allow-headers"),
+                      cors->headers && cors->headers[0] ? slice_str(joined(r, cors->headers, ""))
+                                                        : asked);
+  if (!e && cors->max_age_s)
+    e = http_head_add(&h, SLICE("access-control-max-age"),
+                      slice_str(request_text(r, "%lld", (long long)cors->max_age_s)));
+  if (!e && r->id.len)
+    e = http_head_add(&h, SLICE("x-request-id"), r->id);
+  r->response_started = true;
+  r->ending = END_OWN_ANSWER;
+  if (e)
+    r->client_ops->abort(r);
+  else
+    r->client_ops->answer(r, &h, SLICE_NONE);
+  return STEP_DONE;
+}
+
+enum step_result step_authenticate(struct request *r) {
+  if (is_preflight(r))
+    return answer_preflight(r);
+  struct slice text = bearer(&r->head);
+  if (text.len && text.len <= TOKEN_TEXT_BYTES_MAX) {
+    token_hash(text, r->token_hash);
+    r->has_token = true;
+  }
+  return access_check(r);
+}
