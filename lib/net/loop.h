@@ -19,6 +19,7 @@
 struct event_base;
 struct event;
 struct pool;
+struct transport;
 
 enum {
   LOOP_READ_BYTES = 64 * 1024,  /* one read(2) takes in at most this much */

@@ -5,17 +5,15 @@
  * transport, after which at most one more read's worth may still arrive.
  * Writing: transport_send takes everything. What the socket does not take waits
  * in the transport; transport_pending says how much, and on_drained is called
- * when it fell to zero after having been above TRANSPORT_PENDING_HIGH. Output of one turn is
- * put out by one write(2) at its end (plain: at once while nothing waits and the
- * caller says `now`).
+ * when it fell to zero after transport_full had said yes. Output of one turn is
+ * put out by one write(2) at its end.
  *
  * A socket's event is registered once, edge-triggered, with early-close, and
  * never changed. Resuming after a pause is a posted read. A connection reads at
  * most TRANSPORT_TURN_BYTES a turn, then posts itself again. A short read
  * means drained.
  *
- * Owner: whoever holds the struct (it is embedded). transport_close closes the
- * socket now; the memory may be freed once on_closed... see transport_close. */
+ * Owner: whoever holds the struct (it is embedded); see transport_close. */
 #pragma once
 
 #include <stdbool.h>
@@ -53,12 +51,16 @@ struct transport_events {
   void (*on_end)(struct transport *t, enum transport_end end);
 };
 
+/* plain | tls: what becomes of bytes between the socket and the protocols. */
 struct transport_ops {
-  enum err (*send)(struct transport *t, const struct iovec *iov, int count);
-  void (*readable)(struct transport *t); /* read until drained, budget or pause */
-  void (*flush)(struct transport *t);
-  void (*shutdown)(struct transport *t); /* says goodbye: TLS close_notify */
-  void (*release)(struct transport *t);  /* frees what is its own */
+  /* Bytes as they were read: hands on what they mean. */
+  void (*take)(struct transport *t, struct slice raw);
+  /* Bytes to be sent, to be given to transport_put_raw as they go out. */
+  void (*put)(struct transport *t, struct slice bytes);
+  /* The read side ended: was that in order? */
+  enum transport_end (*ended)(struct transport *t);
+  void (*goodbye)(struct transport *t); /* TLS: close_notify */
+  void (*release)(struct transport *t); /* frees what is its own */
 };
 
 struct transport {
@@ -67,12 +69,17 @@ struct transport {
   struct loop *loop;
   int fd;
   struct event *event;
-  struct ssl_st *ssl;    /* TLS only */
-  struct chunkq out;     /* bytes (TLS: records) the socket did not take */
+  struct ssl_st *ssl;   /* TLS only */
+  struct slice raw;     /* TLS only: what was read and is not yet decrypted */
+  struct chunkq out;    /* bytes (TLS: records) the socket did not take */
   struct post read_post, flush_post;
   uint64_t bytes_in, bytes_out; /* on the wire */
-  bool paused : 1, may_read : 1, may_write : 1, ended : 1, ready : 1, was_full : 1, closed : 1,
-      connecting : 1, close_after_flush : 1, in_read : 1;
+  bool connecting : 1, ready : 1, paused : 1, may_read : 1, may_write : 1;
+  bool peer_ended : 1; /* the kernel says that the peer will send no more */
+  bool keep_buffered : 1, was_full : 1, write_failed : 1;
+  bool finishing : 1; /* closing in order: what comes in is dropped */
+  bool ended : 1;     /* on_end was called */
+  bool closed : 1;
 };
 
 /* Takes over a connected (or, with `connecting`, connecting), non-blocking
@@ -81,21 +88,34 @@ struct transport {
  * connected and on_end(TRANSPORT_CUT) that it failed. */
 enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl, bool connecting,
                         const struct transport_events *events) MUST_CHECK;
-/* Accepts all bytes; ERR_MEMORY when the chunk pool is exhausted, ERR_CLOSED once ended by a write
- * error: then on_end follows from the loop. The write happens at the end of this turn. */
+/* Accepts all bytes; ERR_CLOSED once a write has failed (the chunk pool being
+ * exhausted is one reason): then on_end follows from the loop. */
 enum err transport_send(struct transport *t, const struct iovec *iov, int count) MUST_CHECK;
 /* Bytes accepted and not yet taken by the kernel. */
 size_t transport_pending(const struct transport *t);
 /* Senders should wait for on_drained. Marks the wish for on_drained. */
 bool transport_full(struct transport *t);
+/* A peer that ends its side while this is paused is reported only when what it
+ * sent before has been read: for a side whose last words matter. Without it, its
+ * going is reported at once. */
+void transport_keep_buffered(struct transport *t);
 void transport_pause(struct transport *t);
 void transport_resume(struct transport *t);
 /* The negotiated protocol ("h2", "http/1.1" or empty). */
 struct slice transport_alpn(const struct transport *t);
-/* Closes in order after what waits has been written (and close_notify), without
- * waiting longer than the owner keeps it; then calls on_end(TRANSPORT_EOF). */
+/* Closes in order: after what waits has been written (and close_notify) our side is
+ * shut; what still comes in is dropped, and on_end is called when the peer has closed
+ * too. How long to wait for that is the owner's to say. */
 void transport_finish(struct transport *t);
 /* Closes at once (abort: with RST, so that a peer never takes it for a clean end).
  * No callback comes after this. Idempotent. The memory may be freed right away,
  * except from within one of its own callbacks, where it must be freed by a post. */
 void transport_close(struct transport *t, bool abort);
+
+/* For transport_ops only: out to the socket, as far as it takes them. */
+void transport_put_raw(struct transport *t, struct slice raw);
+/* The connection cannot go on. */
+void transport_fail(struct transport *t, enum transport_end end);
+extern const struct transport_ops transport_plain, transport_tls;
+/* Binds the SSL object to the transport. */
+enum err transport_tls_open(struct transport *t) MUST_CHECK;

@@ -1,0 +1,293 @@
+#include "lib/net/transport.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { OUT_VECTORS = 64 };
+
+void transport_fail(struct transport *t, enum transport_end end) {
+  if (t->ended || t->closed)
+    return;
+  t->ended = true;
+  t->events->on_end(t, end);
+}
+
+static void read_again_later(struct transport *t) {
+  t->may_read = true;
+  loop_post(t->loop, &t->read_post);
+}
+
+/* Noticed by the reading side, so that nobody is called back from within a send. */
+static void write_failed(struct transport *t) {
+  t->write_failed = true;
+  t->may_write = false;
+  chunkq_clear(&t->out, t->loop->chunks);
+  read_again_later(t);
+}
+
+static void queue_raw(struct transport *t, struct slice raw) {
+  if (raw.len && chunkq_append(&t->out, t->loop->chunks, raw) != OK)
+    write_failed(t);
+}
+
+void transport_put_raw(struct transport *t, struct slice raw) {
+  if (t->write_failed || t->closed)
+    return;
+  if (!chunkq_empty(&t->out) || !t->may_write) {
+    queue_raw(t, raw);
+    return;
+  }
+  ssize_t n = send(t->fd, raw.data, raw.len, MSG_NOSIGNAL);
+  if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    write_failed(t);
+    return;
+  }
+  size_t sent = n > 0 ? (size_t)n : 0;
+  t->bytes_out += sent;
+  if (sent == raw.len)
+    return;
+  t->may_write = false;
+  queue_raw(t, slice_skip(raw, sent));
+}
+
+/* What this turn's sends have gathered. */
+static void put_gathered(struct transport *t) {
+  struct loop *l = t->loop;
+  if (l->writer != t)
+    return;
+  struct slice bytes = slice_of(l->write_scratch, l->write_len);
+  l->writer = NULL;
+  l->write_len = 0;
+  if (bytes.len && !t->write_failed)
+    t->ops->put(t, bytes);
+}
+
+static void put_queued(struct transport *t) {
+  while (t->may_write && !chunkq_empty(&t->out)) {
+    struct iovec iov[OUT_VECTORS];
+    struct msghdr m = {.msg_iov = iov,
+                       .msg_iovlen = (size_t)chunkq_iov(&t->out, iov, OUT_VECTORS)};
+    ssize_t n = sendmsg(t->fd, &m, MSG_NOSIGNAL);
+    if (n < 0 && errno == EAGAIN) {
+      t->may_write = false;
+    } else if (n < 0 && errno != EINTR) {
+      write_failed(t);
+    } else if (n > 0) {
+      t->bytes_out += (uint64_t)n;
+      chunkq_drop(&t->out, t->loop->chunks, (size_t)n);
+    }
+  }
+}
+
+size_t transport_pending(const struct transport *t) {
+  return t->out.len + (t->loop->writer == t ? t->loop->write_len : 0);
+}
+
+bool transport_full(struct transport *t) {
+  if (transport_pending(t) < TRANSPORT_PENDING_HIGH)
+    return false;
+  t->was_full = true;
+  return true;
+}
+
+static void flush_run(struct post *p) {
+  struct transport *t = container_of(p, struct transport, flush_post);
+  if (t->closed || t->connecting)
+    return;
+  put_gathered(t);
+  put_queued(t);
+  if (transport_pending(t) || t->write_failed)
+    return;
+  if (t->finishing)
+    shutdown(t->fd, SHUT_WR);
+  if (t->was_full) {
+    t->was_full = false;
+    t->events->on_drained(t);
+  }
+}
+
+enum err transport_send(struct transport *t, const struct iovec *iov, int count) {
+  struct loop *l = t->loop;
+  if (t->closed || t->write_failed)
+    return ERR_CLOSED;
+  if (l->writer && l->writer != t)
+    put_gathered(l->writer);
+  for (int i = 0; i < count; i++) {
+    struct slice left = slice_of(iov[i].iov_base, iov[i].iov_len);
+    while (left.len) {
+      l->writer = t;
+      size_t room = LOOP_WRITE_BYTES - l->write_len, n = left.len < room ? left.len : room;
+      memcpy(l->write_scratch + l->write_len, left.data, n);
+      l->write_len += n;
+      left = slice_skip(left, n);
+      if (l->write_len == LOOP_WRITE_BYTES)
+        put_gathered(t);
+    }
+  }
+  loop_flush_later(l, &t->flush_post);
+  return t->write_failed ? ERR_CLOSED : OK;
+}
+
+static void end_of_input(struct transport *t, bool orderly) {
+  transport_fail(t, orderly ? t->ops->ended(t) : TRANSPORT_CUT);
+}
+
+/* False when there is nothing more to read for now. */
+static bool read_once(struct transport *t, size_t *budget) {
+  ssize_t n = recv(t->fd, t->loop->read_scratch, LOOP_READ_BYTES, 0);
+  if (n < 0 && errno == EINTR)
+    return true;
+  if (n < 0 && errno == EAGAIN) {
+    t->may_read = false;
+    return false;
+  }
+  if (n <= 0) {
+    t->may_read = false;
+    end_of_input(t, n == 0);
+    return false;
+  }
+  t->bytes_in += (uint64_t)n;
+  if (n < LOOP_READ_BYTES && !t->peer_ended)
+    t->may_read = false;
+  *budget -= (size_t)n < *budget ? (size_t)n : *budget;
+  if (!t->finishing)
+    t->ops->take(t, slice_of(t->loop->read_scratch, (size_t)n));
+  return t->may_read;
+}
+
+static void read_on(struct transport *t) {
+  size_t budget = TRANSPORT_TURN_BYTES;
+  while (!t->paused && !t->closed && !t->ended && t->may_read) {
+    if (budget == 0) {
+      loop_post(t->loop, &t->read_post);
+      return;
+    }
+    if (!read_once(t, &budget))
+      return;
+  }
+}
+
+/* A client that has gone is noticed while its request waits. */
+static void look_at_end(struct transport *t) {
+  if (t->write_failed)
+    transport_fail(t, TRANSPORT_CUT);
+  else if (t->paused && t->peer_ended && !t->keep_buffered)
+    transport_fail(t, TRANSPORT_EOF);
+}
+
+static void read_run(struct post *p) {
+  struct transport *t = container_of(p, struct transport, read_post);
+  if (t->closed || t->ended || t->connecting)
+    return;
+  look_at_end(t);
+  read_on(t);
+}
+
+/* False when the connection did not come about. */
+static bool connect_result(struct transport *t) {
+  int error = 0;
+  socklen_t len = sizeof error;
+  if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &len) || error) {
+    transport_fail(t, TRANSPORT_CUT);
+    return false;
+  }
+  t->connecting = false;
+  t->ready = true;
+  t->events->on_ready(t);
+  return !t->closed;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *user) {
+  struct transport *t = user;
+  if (what & EV_READ)
+    t->may_read = true;
+  if (what & EV_CLOSED)
+    t->may_read = t->peer_ended = true;
+  if (what & EV_WRITE) {
+    t->may_write = true;
+    if (t->connecting && !connect_result(t))
+      return;
+    loop_flush_later(t->loop, &t->flush_post);
+  }
+  if (t->connecting || t->closed || t->ended)
+    return;
+  look_at_end(t);
+  read_on(t);
+}
+
+enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl,
+                        bool connecting, const struct transport_events *events) {
+  memset(t, 0, sizeof *t);
+  t->ops = ssl ? &transport_tls : &transport_plain;
+  t->events = events;
+  t->loop = loop;
+  t->fd = fd;
+  t->ssl = ssl;
+  t->connecting = connecting;
+  t->ready = !connecting && !ssl;
+  t->may_write = !connecting;
+  post_init(&t->read_post, read_run);
+  post_init(&t->flush_post, flush_run);
+  t->event = event_new(loop->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET,
+                       on_event, t);
+  if (!t->event || event_add(t->event, NULL))
+    return ERR_MEMORY;
+  return ssl ? transport_tls_open(t) : OK;
+}
+
+void transport_keep_buffered(struct transport *t) {
+  t->keep_buffered = true;
+}
+
+void transport_pause(struct transport *t) {
+  t->paused = true;
+}
+
+void transport_resume(struct transport *t) {
+  if (!t->paused)
+    return;
+  t->paused = false;
+  if (t->may_read)
+    loop_post(t->loop, &t->read_post);
+}
+
+void transport_finish(struct transport *t) {
+  if (t->closed || t->finishing)
+    return;
+  put_gathered(t);
+  t->ops->goodbye(t);
+  t->finishing = true;
+  transport_resume(t);
+  loop_flush_later(t->loop, &t->flush_post);
+}
+
+static void reset_on_close(int fd) {
+  struct linger linger = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+void transport_close(struct transport *t, bool abort) {
+  if (t->closed)
+    return;
+  if (abort)
+    reset_on_close(t->fd);
+  else
+    put_gathered(t);
+  t->closed = true;
+  if (t->loop->writer == t) {
+    t->loop->writer = NULL;
+    t->loop->write_len = 0;
+  }
+  post_cancel(&t->read_post);
+  post_cancel(&t->flush_post);
+  if (t->event)
+    event_free(t->event);
+  t->event = NULL;
+  t->ops->release(t);
+  chunkq_clear(&t->out, t->loop->chunks);
+  close(t->fd);
+}

@@ -1,0 +1,127 @@
+#include "proxy/request/access_log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/net/loop.h"
+#include "proxy/request/fleet.h"
+#include "proxy/request/request.h"
+#include "proxy/request/worker.h"
+
+enum { FLUSH_AFTER_US = 200 * 1000 };
+
+struct access_log {
+  struct loop *loop;
+  int fd;
+  struct timer timer;
+  struct buf line;
+  size_t len;
+  char lines[ACCESS_LOG_BUFFER_BYTES];
+};
+
+static void flush_due(struct timer *t) {
+  access_log_flush(container_of(t, struct access_log, timer));
+}
+
+struct access_log *access_log_new(struct loop *loop, int fd) {
+  struct access_log *l = calloc(1, sizeof *l);
+  if (!l)
+    return NULL;
+  l->loop = loop;
+  l->fd = fd;
+  l->line = (struct buf)BUF_INIT(ACCESS_LOG_LINE_BYTES);
+  timer_init(&l->timer, flush_due);
+  return l;
+}
+
+struct access_log *access_log_free(struct access_log *l) {
+  if (!l)
+    return NULL;
+  access_log_flush(l);
+  buf_free(&l->line);
+  free(l);
+  return NULL;
+}
+
+void access_log_flush(struct access_log *l) {
+  timer_cancel(l->loop, &l->timer);
+  size_t done = 0;
+  while (done < l->len) {
+    ssize_t n = write(l->fd, l->lines + done, l->len - done);
+    if (n <= 0)
+      break;
+    done += (size_t)n;
+  }
+  l->len = 0;
+}
+
+static void put_text(struct buf *b, const char *key, struct slice value) {
+  buf_printf(b, ",\"%s\":", key);
+  if (value.data)
+    buf_json(b, value);
+  else
+    buf_str(b, "null");
+}
+
+static void put_ms(struct buf *b, const char *key, usec_t us) {
+  if (us < 0)
+    us = 0;
+  buf_printf(b, ",\"%s\":%lld.%03lld", key, (long long)(us / 1000), (long long)(us % 1000));
+}
+
+static void put_time(struct buf *b) {
+  usec_t now = clock_wall();
+  time_t seconds = now / USEC_PER_S;
+  struct tm tm;
+  char text[32];
+  gmtime_r(&seconds, &tm);
+  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+  buf_printf(b, "{\"time\":\"%s.%03lldZ\"", text, (long long)(now / 1000 % 1000));
+}
+
+static usec_t since(usec_t at, usec_t from) {
+  return at && from ? at - from : 0;
+}
+
+static void line_write(struct buf *b, const struct request *r) {
+  buf_clear(b);
+  put_time(b);
+  put_text(b, "id", r->id);
+  put_text(b, "endpoint", r->endpoint ? r->endpoint->name : SLICE_NONE);
+  put_text(b, "replica", r->replica ? slice_str(r->replica->shared->id) : SLICE_NONE);
+  put_text(b, "token", r->token_name);
+  put_text(b, "client", slice_str(r->peer_text));
+  put_text(b, "protocol", r->http2 ? SLICE("HTTP/2") : SLICE("HTTP/1.1"));
+  put_text(b, "method", r->head.method_text);
+  put_text(b, "path", r->path);
+  buf_printf(b, ",\"status\":%d,\"bytes_in\":%llu,\"bytes_out\":%llu", r->status,
+             (unsigned long long)r->request_pipe.total, (unsigned long long)r->response_pipe.total);
+  put_ms(b, "held_ms", r->hold_us);
+  put_ms(b, "connect_ms", since(r->connected_us, r->connect_began_us));
+  put_ms(b, "first_byte_ms", since(r->first_byte_us, r->begun_us));
+  put_ms(b, "total_ms", loop_now(r->worker->loop) - r->begun_us);
+  put_text(b, "ended", slice_str(ending_word(r->ending)));
+  if (r->failure.code && r->ending != END_COMPLETE)
+    put_text(b, "error", slice_str(r->failure.code));
+  buf_str(b, "}\n");
+}
+
+void access_log_request(struct access_log *l, const struct request *r) {
+  if (l->fd < 0)
+    return;
+  line_write(&l->line, r);
+  if (l->line.failed) {
+    buf_clear(&l->line);
+    cell_add(&r->worker->cell->log_lines_dropped, 1);
+    return;
+  }
+  if (l->len + l->line.len > sizeof l->lines)
+    access_log_flush(l);
+  memcpy(l->lines + l->len, l->line.data, l->line.len);
+  if (l->len == 0 && timer_set(l->loop, &l->timer, loop_now(l->loop) + FLUSH_AFTER_US) != OK)
+    access_log_flush(l);
+  l->len += l->line.len;
+}
