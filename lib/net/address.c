@@ -99,14 +99,14 @@ static int address_bytes(const struct sockaddr *sa, const unsigned char **bytes)
 }
 
 void address_peer_text(const struct sockaddr *sa, char *text, size_t room) {
-  const unsigned char *bytes;
+  const unsigned char *bytes = NULL;
   int family = address_bytes(sa, &bytes);
   if (family == AF_UNIX || !inet_ntop(family, bytes, text, (socklen_t)room))
     snprintf(text, room, "unix");
 }
 
 void address_network_key(const struct sockaddr *sa, unsigned char key[ADDRESS_KEY_BYTES]) {
-  const unsigned char *bytes;
+  const unsigned char *bytes = NULL;
   int family = address_bytes(sa, &bytes);
   memset(key, 0, ADDRESS_KEY_BYTES);
   key[0] = (unsigned char)family;
@@ -139,7 +139,7 @@ enum err address_range_parse(const char *text, struct address_range *r) {
 }
 
 bool address_range_has(const struct address_range *r, const struct sockaddr *sa) {
-  const unsigned char *bytes;
+  const unsigned char *bytes = NULL;
   if (address_bytes(sa, &bytes) != r->family)
     return false;
   int whole = r->prefix_bits / 8, rest = r->prefix_bits % 8;

@@ -20,6 +20,7 @@ struct event_base;
 struct event;
 struct pool;
 struct transport;
+struct transport;
 
 enum {
   LOOP_READ_BYTES = 64 * 1024,  /* one read(2) takes in at most this much */
@@ -50,7 +51,13 @@ struct loop {
   struct pool *chunks;    /* for chunk queues */
   char *read_scratch;     /* LOOP_READ_BYTES: raw bytes of the read being handled */
   char *plain_scratch;    /* LOOP_READ_BYTES: the same decrypted */
-  char *write_scratch;    /* LOOP_WRITE_BYTES: what one connection writes at the end of a turn */
+  /* What one connection, `writer`, will write at the end of this turn; when another
+   * wants to write, the first one's is written at once. */
+  char *write_scratch; /* LOOP_WRITE_BYTES */
+  size_t write_len;
+  struct transport *writer;
+  char *record_scratch; /* LOOP_WRITE_BYTES: the same encrypted */
+  size_t record_len;
   uint64_t turns;
   bool stopping;
 };

@@ -22,7 +22,7 @@ static void read_again_later(struct transport *t) {
 }
 
 /* Noticed by the reading side, so that nobody is called back from within a send. */
-static void write_failed(struct transport *t) {
+void transport_put_failed(struct transport *t) {
   t->write_failed = true;
   t->may_write = false;
   chunkq_clear(&t->out, t->loop->chunks);
@@ -31,7 +31,7 @@ static void write_failed(struct transport *t) {
 
 static void queue_raw(struct transport *t, struct slice raw) {
   if (raw.len && chunkq_append(&t->out, t->loop->chunks, raw) != OK)
-    write_failed(t);
+    transport_put_failed(t);
 }
 
 void transport_put_raw(struct transport *t, struct slice raw) {
@@ -43,7 +43,7 @@ void transport_put_raw(struct transport *t, struct slice raw) {
   }
   ssize_t n = send(t->fd, raw.data, raw.len, MSG_NOSIGNAL);
   if (n < 0 && errno != EAGAIN && errno != EINTR) {
-    write_failed(t);
+    transport_put_failed(t);
     return;
   }
   size_t sent = n > 0 ? (size_t)n : 0;
@@ -75,7 +75,7 @@ static void put_queued(struct transport *t) {
     if (n < 0 && errno == EAGAIN) {
       t->may_write = false;
     } else if (n < 0 && errno != EINTR) {
-      write_failed(t);
+      transport_put_failed(t);
     } else if (n > 0) {
       t->bytes_out += (uint64_t)n;
       chunkq_drop(&t->out, t->loop->chunks, (size_t)n);

@@ -114,7 +114,9 @@ void transport_close(struct transport *t, bool abort);
 
 /* For transport_ops only: out to the socket, as far as it takes them. */
 void transport_put_raw(struct transport *t, struct slice raw);
-/* The connection cannot go on. */
+/* Nothing more can be written: the loop will call on_end. */
+void transport_put_failed(struct transport *t);
+/* The connection cannot go on. Not from within a send. */
 void transport_fail(struct transport *t, enum transport_end end);
 extern const struct transport_ops transport_plain, transport_tls;
 /* Binds the SSL object to the transport. */

@@ -127,7 +127,7 @@ static void tls_put(struct transport *t, struct slice bytes) {
   size_t written;
   if (bytes.len && SSL_write_ex(t->ssl, bytes.data, bytes.len, &written) != 1) {
     t->loop->record_len = 0;
-    transport_fail(t, TRANSPORT_TLS_FAILED);
+    transport_put_failed(t);
     return;
   }
   records_put(t);

@@ -1,0 +1,224 @@
+#include "lib/net/tls.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+
+enum { TICKET_NAME_BYTES = 16, ALPN_WIRE_BYTES = 256 };
+
+struct ticket_key {
+  unsigned char name[TICKET_NAME_BYTES], cipher[32], mac[32];
+  usec_t made_us;
+};
+
+struct tls_context {
+  SSL_CTX *contexts[TLS_PAIRS_MAX]; /* one per certificate */
+  X509 *leaves[TLS_PAIRS_MAX];
+  int count;
+  unsigned char alpn[ALPN_WIRE_BYTES];
+  unsigned alpn_len;
+  pthread_mutex_t lock; /* of the ticket keys */
+  struct ticket_key keys[2]; /* the one in use, the one before it */
+};
+
+static enum err fail(struct buf *why, const char *path, const char *what) {
+  unsigned long code = ERR_peek_last_error();
+  const char *reason = code ? ERR_reason_error_string(code) : NULL;
+  buf_printf(why, "%s: %s%s%s%s", path, what, reason ? " (" : "", reason ? reason : "",
+             reason ? ")" : "");
+  ERR_clear_error();
+  return ERR_TLS;
+}
+
+static bool key_is_text(const char *key) {
+  return strncmp(key, "-----BEGIN", 10) == 0;
+}
+
+static EVP_PKEY *key_read(const char *key) {
+  BIO *bio = key_is_text(key) ? BIO_new_mem_buf(key, -1) : BIO_new_file(key, "r");
+  EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+  BIO_free(bio);
+  return pkey;
+}
+
+static enum err pair_use(SSL_CTX *ctx, const struct tls_pair *pair, struct buf *why) {
+  ERR_clear_error();
+  BIO *bio = BIO_new_file(pair->certificate, "r");
+  if (!bio)
+    return fail(why, pair->certificate, "the certificate file cannot be read; check path and permissions");
+  BIO_free(bio);
+  if (SSL_CTX_use_certificate_chain_file(ctx, pair->certificate) != 1)
+    return fail(why, pair->certificate, "no PEM certificate in it; the leaf must come first, then its chain");
+  const char *key_name = key_is_text(pair->key) ? "the key" : pair->key;
+  EVP_PKEY *key = key_read(pair->key);
+  if (!key)
+    return fail(why, key_name, "no readable PEM private key; check path, permissions and that it has no passphrase");
+  int used = SSL_CTX_use_PrivateKey(ctx, key);
+  EVP_PKEY_free(key);
+  if (used != 1)
+    return fail(why, key_name, "the private key does not belong to the certificate");
+  return OK;
+}
+
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                       const unsigned char *in, unsigned in_len, void *user) {
+  struct tls_context *c = user;
+  if (SSL_select_next_proto((unsigned char **)out, out_len, c->alpn, c->alpn_len, in, in_len) ==
+      OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_OK;
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* The certificate that is for this name: an exact one before a wildcard. */
+static int choose_certificate(SSL *ssl, int *alert, void *user) {
+  struct tls_context *c = user;
+  const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  for (int wild = 0; name && wild < 2; wild++)
+    for (int i = 0; i < c->count; i++)
+      if (X509_check_host(c->leaves[i], name, 0, wild ? 0 : X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1) {
+        SSL_set_SSL_CTX(ssl, c->contexts[i]);
+        return SSL_TLSEXT_ERR_OK;
+      }
+  return SSL_TLSEXT_ERR_OK;
+}
+
+static bool key_make(struct ticket_key *k) {
+  k->made_us = clock_mono();
+  return RAND_bytes(k->name, sizeof k->name) == 1 && RAND_bytes(k->cipher, sizeof k->cipher) == 1 &&
+         RAND_bytes(k->mac, sizeof k->mac) == 1;
+}
+
+/* Copies the key to seal with, or the one of that name; 0 none, 1 current, 2 old. */
+static int key_find(struct tls_context *c, const unsigned char *name, struct ticket_key *out) {
+  int found = 0;
+  pthread_mutex_lock(&c->lock);
+  usec_t age = clock_mono() - c->keys[0].made_us;
+  if (age > TLS_TICKET_KEY_LIFE_S * USEC_PER_S) {
+    c->keys[1] = c->keys[0];
+    if (!key_make(&c->keys[0]))
+      c->keys[0] = c->keys[1];
+  }
+  if (!name || memcmp(name, c->keys[0].name, TICKET_NAME_BYTES) == 0)
+    found = 1;
+  else if (memcmp(name, c->keys[1].name, TICKET_NAME_BYTES) == 0)
+    found = 2;
+  if (found)
+    *out = c->keys[found - 1];
+  pthread_mutex_unlock(&c->lock);
+  return found;
+}
+
+static int ticket_seal(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                       EVP_MAC_CTX *mac, int sealing) {
+  struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+  struct ticket_key key;
+  int found = key_find(c, sealing ? NULL : name, &key);
+  if (!found)
+    return 0;
+  if (sealing) {
+    memcpy(name, key.name, TICKET_NAME_BYTES);
+    if (RAND_bytes(iv, 16) != 1)
+      return -1;
+  }
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key.mac, sizeof key.mac),
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+      OSSL_PARAM_construct_end(),
+  };
+  bool good = EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv, sealing) == 1 &&
+              EVP_MAC_CTX_set_params(mac, params) == 1;
+  OPENSSL_cleanse(&key, sizeof key);
+  return good ? found : -1;
+}
+
+static void alpn_wire(struct tls_context *c, char *const *names) {
+  for (; names && *names; names++) {
+    size_t n = strlen(*names);
+    if (n == 0 || n > 255 || c->alpn_len + 1 + n > ALPN_WIRE_BYTES)
+      continue;
+    c->alpn[c->alpn_len++] = (unsigned char)n;
+    memcpy(c->alpn + c->alpn_len, *names, n);
+    c->alpn_len += (unsigned)n;
+  }
+}
+
+static void context_settings(SSL_CTX *ctx, struct tls_context *c, const struct tls_settings *s) {
+  bool only_13 = s->min_version && strcmp(s->min_version, "1.3") == 0;
+  SSL_CTX_set_min_proto_version(ctx, only_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
+  SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"headrace", 8);
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_app_data(ctx, c);
+  SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_seal);
+  SSL_CTX_set_tlsext_servername_callback(ctx, choose_certificate);
+  SSL_CTX_set_tlsext_servername_arg(ctx, c);
+  if (c->alpn_len)
+    SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, c);
+}
+
+static enum err pair_add(struct tls_context *c, const struct tls_settings *s,
+                         const struct tls_pair *pair, struct buf *why) {
+  SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+  if (!ctx)
+    return ERR_MEMORY;
+  c->contexts[c->count] = ctx;
+  context_settings(ctx, c, s);
+  enum err e = pair_use(ctx, pair, why);
+  if (e) {
+    SSL_CTX_free(ctx);
+    return e;
+  }
+  c->leaves[c->count++] = SSL_CTX_get0_certificate(ctx);
+  return OK;
+}
+
+enum err tls_context_new(const struct tls_settings *s, struct tls_context **out, struct buf *why) {
+  struct tls_context *c = calloc(1, sizeof *c);
+  if (!c || !key_make(&c->keys[0]) || !key_make(&c->keys[1])) {
+    free(c);
+    return ERR_MEMORY;
+  }
+  pthread_mutex_init(&c->lock, NULL);
+  alpn_wire(c, s->alpn);
+  enum err e = s->pair_count > 0 && s->pair_count <= TLS_PAIRS_MAX ? OK : ERR_RANGE;
+  if (e)
+    buf_str(why, "a TLS listener needs 1 to 256 certificates");
+  for (int i = 0; !e && i < s->pair_count; i++)
+    e = pair_add(c, s, &s->pairs[i], why);
+  if (e)
+    tls_context_free(c);
+  else
+    *out = c;
+  return e;
+}
+
+struct tls_context *tls_context_free(struct tls_context *c) {
+  if (!c)
+    return NULL;
+  for (int i = 0; i < c->count; i++)
+    SSL_CTX_free(c->contexts[i]);
+  pthread_mutex_destroy(&c->lock);
+  OPENSSL_cleanse(c->keys, sizeof c->keys);
+  free(c);
+  return NULL;
+}
+
+struct ssl_st *tls_context_accept(struct tls_context *c) {
+  SSL *ssl = SSL_new(c->contexts[0]);
+  if (ssl)
+    SSL_set_accept_state(ssl);
+  return ssl;
+}
