@@ -1,0 +1,70 @@
+/* Character classes of RFC 9110 and RFC 3986. */
+#include <ctype.h>
+#include <string.h>
+
+#include "lib/http/head.h"
+
+enum { TCHAR = 1, VALUE = 2, TARGET = 4, HOST = 8 };
+
+static unsigned char classes[256];
+
+__attribute__((constructor)) static void make_classes(void) {
+  for (int c = 0; c < 256; c++) {
+    bool letter = c < 0x80 && isalnum(c);
+    if (letter || (c && c < 0x80 && strchr("!#$%&'*+-.^_`|~", c)))
+      classes[c] |= TCHAR;
+    if (c == '\t' || (c >= 0x20 && c != 0x7f))
+      classes[c] |= VALUE;
+    if (c > 0x20 && c < 0x7f && c != '#')
+      classes[c] |= TARGET;
+    if (letter || (c && c < 0x80 && strchr("-._~!$&'()*+,;=%", c)))
+      classes[c] |= HOST;
+  }
+}
+
+static bool all(struct slice s, unsigned char class) {
+  for (size_t i = 0; i < s.len; i++)
+    if (!(classes[(unsigned char)s.data[i]] & class))
+      return false;
+  return true;
+}
+
+bool http_is_token(struct slice s) {
+  return s.len > 0 && all(s, TCHAR);
+}
+
+bool http_is_field_value(struct slice s) {
+  return all(s, VALUE);
+}
+
+bool http_is_target(struct slice s) {
+  if (slice_equal(s, SLICE("*")))
+    return true;
+  return s.len > 0 && s.data[0] == '/' && all(s, TARGET);
+}
+
+static bool is_port(struct slice s) {
+  long long port;
+  return s.len == 0 || (s.len <= 5 && slice_decimal(s, &port) && port <= 65535);
+}
+
+static bool is_bracketed(struct slice s) {
+  const char *end = memchr(s.data, ']', s.len);
+  if (!end || end == s.data + 1)
+    return false;
+  for (const char *p = s.data + 1; p < end; p++)
+    if (!isxdigit((unsigned char)*p) && *p != ':' && *p != '.')
+      return false;
+  struct slice rest = slice_skip(s, (size_t)(end + 1 - s.data));
+  return rest.len == 0 || (rest.data[0] == ':' && is_port(slice_skip(rest, 1)));
+}
+
+bool http_is_authority(struct slice s) {
+  if (s.len == 0)
+    return false;
+  if (s.data[0] == '[')
+    return is_bracketed(s);
+  const char *colon = memchr(s.data, ':', s.len);
+  struct slice host = slice_of(s.data, colon ? (size_t)(colon - s.data) : s.len);
+  return host.len > 0 && all(host, HOST) && (!colon || is_port(slice_skip(s, host.len + 1)));
+}
