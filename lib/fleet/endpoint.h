@@ -17,6 +17,8 @@ enum { ENDPOINT_NAME_BYTES_MAX = 63 }; /* a DNS label */
 
 enum endpoint_access { ACCESS_PRIVATE, ACCESS_AUTHENTICATED, ACCESS_PUBLIC };
 
+enum endpoint_driver { ENDPOINT_DRIVER_PROCESS, ENDPOINT_DRIVER_STATIC };
+
 /* As in Inference Endpoints. */
 enum endpoint_state {
   ENDPOINT_PENDING,
@@ -83,7 +85,7 @@ struct endpoint_def {
   int64_t head_timeout_s; /* 0: the proxy's own replica_head_timeout_s */
   bool paused;
   /* the scheduler */
-  char *driver; /* "static" or "process" */
+  int driver; /* enum endpoint_driver */
   char **addresses; /* static: "host:port", "[v6]:port" or "unix:PATH" */
   struct endpoint_process process;
   char *health_path;  /* NULL: the port accepting is enough */

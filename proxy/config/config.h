@@ -18,7 +18,7 @@ struct config_listener {
   int certificate_count;
   char *self_signed_directory; /* when no certificate is given: a CA (ca.pem) and a certificate are made here */
   char **self_signed_names;    /* their host names */
-  char *tls_min_version;       /* "1.2" or "1.3" */
+  int tls_min;                 /* 0: TLS 1.2, 1: TLS 1.3 */
   char **alpn;                 /* "h2", "http/1.1"; what is offered, in order of preference */
   bool http2;                  /* cleartext: accept HTTP/2 by prior knowledge */
   int64_t mode;                /* Unix sockets: file mode, 0600 */
@@ -26,8 +26,6 @@ struct config_listener {
 
 struct config_log {
   char *access; /* path, "-" (standard output) or "" (off) */
-  char *errors; /* path or "-" (standard error) */
-  int level;    /* 0 error, 1 warn, 2 info, 3 debug */
 };
 
 struct config_admin {
@@ -77,6 +75,6 @@ struct config {
   int64_t chunk_memory_bytes;     /* all buffers of a worker together */
 
   /* store */
-  char *store; /* "memory" */
+  int store; /* 0: memory */
   int64_t lease_ms, refresh_ms;   /* 3000, 250 */
 };

@@ -1,0 +1,240 @@
+#include "proxy/config/rows.h"
+
+#include <openssl/pem.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/net/address.h"
+#include "lib/option/option.h"
+#include "proxy/config/config.h"
+
+#define AT(member) offsetof(struct config, member)
+#define IN(type, member) offsetof(struct config_##type, member)
+
+enum { DAY_S = 86400 };
+#define GIB (1024.0 * 1024 * 1024)
+
+static const struct option_table certificate_table = {
+    sizeof(struct config_certificate),
+    (const struct option_row[]){
+        {"certificate", OPTION_STRING, IN(certificate, certificate), .required = true,
+         .reload = OPTION_RESTART, .help = "PEM file: the leaf first, then its chain."},
+        {"key", OPTION_SECRET, IN(certificate, key), .required = true, .reload = OPTION_RESTART,
+         .help = "PEM file of the private key, or env:NAME or file:PATH of its text."},
+        {NULL},
+    },
+    NULL};
+
+static void check_address(struct option_load *l, const struct option_path *at, const char *key,
+                          const char *text) {
+  struct address a;
+  if (address_parse(text, &a) != OK)
+    option_error(l, at, key,
+                 "\"%s\" is not an address; allowed is \"127.0.0.1:8080\", \"[::1]:8080\", \"*:8080\" "
+                 "or \"unix:PATH\"",
+                 text);
+}
+
+static void check_readable(struct option_load *l, const struct option_path *at, const char *path) {
+  FILE *f = fopen(path, "re");
+  X509 *leaf = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+  if (!f)
+    option_error(l, at, "certificates", "the certificate %s cannot be read; check path and permissions", path);
+  else if (!leaf)
+    option_error(l, at, "certificates", "%s holds no PEM certificate", path);
+  X509_free(leaf);
+  if (f)
+    fclose(f);
+}
+
+static void check_listener(struct option_load *l, const struct option_path *at, struct json_t *given,
+                           void *object) {
+  struct config_listener *c = object;
+  if (c->address)
+    check_address(l, at, "address", c->address);
+  for (int i = 0; i < c->certificate_count; i++)
+    check_readable(l, at, c->certificates[i].certificate);
+  for (char **name = c->alpn; name && *name; name++)
+    if (strcmp(*name, "h2") != 0 && strcmp(*name, "http/1.1") != 0)
+      option_error(l, at, "alpn", "\"%s\" is not spoken here; allowed is \"h2\", \"http/1.1\"", *name);
+}
+
+static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+
+static const struct option_table self_signed_table = {
+    sizeof(struct config_listener),
+    (const struct option_row[]){
+        {"directory", OPTION_STRING, IN(listener, self_signed_directory), .standard = "\"run\"",
+         .reload = OPTION_RESTART, .help = "Where ca.pem, cert.pem and their keys are made."},
+        {"names", OPTION_STRINGS, IN(listener, self_signed_names), .standard = "[\"localhost\"]",
+         .reload = OPTION_RESTART, .help = "Host names the certificate is for."},
+        {NULL},
+    },
+    NULL};
+
+static const struct option_table listener_table = {
+    sizeof(struct config_listener),
+    (const struct option_row[]){
+        {"address", OPTION_STRING, IN(listener, address), .standard = "\"127.0.0.1:8443\"",
+         .reload = OPTION_RESTART,
+         .help = "Where to listen: \"127.0.0.1:443\", \"[::]:443\", \"*:443\" (both families) or \"unix:PATH\"."},
+        {"tls", OPTION_BOOL, IN(listener, tls), .standard = "true", .reload = OPTION_RESTART,
+         .help = "Whether TLS is spoken; clear text otherwise."},
+        {"certificates", OPTION_OBJECTS, IN(listener, certificates), IN(listener, certificate_count),
+         .table = &certificate_table,
+         .help = "Chosen by the name the client asks for (SNI); the first is the default."},
+        {"self_signed", OPTION_OBJECT, 0, .table = &self_signed_table,
+         .help = "Without certificates: a CA and a certificate of our own are made on the first start."},
+        {"tls_min_version", OPTION_WORD, IN(listener, tls_min), .standard = "\"1.2\"",
+         .words = tls_versions, .reload = OPTION_RESTART, .help = "The oldest TLS version accepted."},
+        {"alpn", OPTION_STRINGS, IN(listener, alpn), .standard = "[\"h2\", \"http/1.1\"]",
+         .reload = OPTION_RESTART, .help = "Protocols offered, in order of preference."},
+        {"http2", OPTION_BOOL, IN(listener, http2), .standard = "true", .reload = OPTION_RESTART,
+         .help = "Clear text: HTTP/2 by prior knowledge is accepted too."},
+        {"mode", OPTION_OCTAL, IN(listener, mode), .standard = "\"0600\"", .reload = OPTION_RESTART,
+         .help = "Mode of a Unix socket's file."},
+        {NULL},
+    },
+    check_listener};
+
+static const struct option_table log_table = {
+    sizeof(struct config_log),
+    (const struct option_row[]){
+        {"access", OPTION_STRING, IN(log, access), .standard = "\"-\"", .reload = OPTION_RESTART,
+         .help = "Access log, JSON lines: a path, \"-\" (standard output) or \"\" (off)."},
+        {NULL},
+    },
+    NULL};
+
+static void check_admin(struct option_load *l, const struct option_path *at, struct json_t *given,
+                        void *object) {
+  struct config_admin *c = object;
+  struct address a;
+  if (c->address && *c->address &&
+      (address_parse(c->address, &a) != OK ||
+       (strncmp(c->address, "127.", 4) != 0 && strncmp(c->address, "[::1]", 5) != 0 &&
+        strncmp(c->address, "localhost:", 10) != 0)))
+    option_error(l, at, "address", "\"%s\" is not a loopback address; allowed is \"127.0.0.1:9090\" for example",
+                 c->address);
+}
+
+static const struct option_table admin_table = {
+    sizeof(struct config_admin),
+    (const struct option_row[]){
+        {"socket", OPTION_STRING, IN(admin, socket), .standard = "\"run/admin.sock\"",
+         .reload = OPTION_RESTART, .help = "Unix socket of the operator's commands and /metrics."},
+        {"address", OPTION_STRING, IN(admin, address), .standard = "\"\"", .reload = OPTION_RESTART,
+         .help = "The same on loopback TCP as well, \"127.0.0.1:9090\" for example; \"\" is off."},
+        {NULL},
+    },
+    check_admin};
+
+#define WHOLE(key_, member, min_, max_, unit_, standard_, help_)                                   \
+  {key_, OPTION_INTEGER, AT(member), .min = min_, .max = max_, .unit = unit_,                      \
+   .standard = standard_, .reload = OPTION_RESTART, .help = help_}
+
+static const struct option_table client_table = {
+    sizeof(struct config),
+    (const struct option_row[]){
+        WHOLE("head_timeout_s", head_timeout_s, 1, 3600, "s", "10",
+              "A request head must be complete after this."),
+        WHOLE("idle_timeout_s", idle_timeout_s, 1, DAY_S, "s", "75",
+              "A connection without requests is closed after this."),
+        WHOLE("body_idle_timeout_s", body_idle_timeout_s, 1, DAY_S, "s", "60",
+              "Longest pause between two reads of a request body."),
+        WHOLE("write_stall_s", write_stall_s, 1, DAY_S, "s", "30",
+              "A client that takes nothing for this long is cut off."),
+        WHOLE("head_limit_bytes", head_limit_bytes, 1024, 65536, "bytes", "32768",
+              "Largest request head; more is 431."),
+        WHOLE("head_fields_max", head_fields_max, 8, 1000, NULL, "100",
+              "Most fields in a request head; more is 431."),
+        WHOLE("request_line_limit_bytes", request_line_limit_bytes, 256, 65536, "bytes", "16384",
+              "Longest request line; more is 414."),
+        WHOLE("http2_streams_max", http2_streams_max, 1, 10000, NULL, "100",
+              "Concurrent HTTP/2 streams of a connection."),
+        WHOLE("http2_window_bytes", http2_window_bytes, 65535, 16777216, "bytes", "65535",
+              "HTTP/2 receive window of a stream."),
+        WHOLE("http2_connection_window_bytes", http2_connection_window_bytes, 65535, 134217728, "bytes",
+              "1048576", "HTTP/2 receive window of a connection."),
+        WHOLE("connections_max", connections_max, 1, 10000000, NULL, "100000",
+              "Client connections in all; more are closed at once."),
+        WHOLE("ping_after_s", ping_after_s, 1, 3600, "s", "30",
+              "HTTP/2: a client silent for this long, with requests pending, is asked whether it lives."),
+        WHOLE("body_limit_bytes", body_limit_bytes, 0, 1e15, "bytes", "0",
+              "Largest request body, unless the endpoint says; 0 is no limit; more is 413."),
+        {NULL},
+    },
+    NULL};
+
+static const struct option_table hold_table = {
+    sizeof(struct config),
+    (const struct option_row[]){
+        WHOLE("max_s", hold_max_s, 1, DAY_S, "s", "3600",
+              "A longer X-Scale-Up-Timeout is clamped to this."),
+        WHOLE("requests_max", hold_requests_max, 1, 10000000, NULL, "100000",
+              "Requests held at once, over all endpoints."),
+        WHOLE("bytes_max", hold_bytes_max, 65536, 1e15, "bytes", "1073741824",
+              "Memory of held requests, over all endpoints."),
+        WHOLE("paced_requests_max", paced_requests_max, 0, 10000000, NULL, "10000",
+              "Repeats of a 503 kept waiting at once; beyond it they are answered at once."),
+        WHOLE("pace_window_s", pace_window_s, 1, 3600, "s", "10",
+              "A second 503 within this time after the first is kept back."),
+        WHOLE("pace_s", pace_s, 1, 60, "s", "1", "How long it is kept back."),
+        {NULL},
+    },
+    NULL};
+
+static const struct option_table replica_table = {
+    sizeof(struct config),
+    (const struct option_row[]){
+        WHOLE("connect_timeout_s", connect_timeout_s, 1, 600, "s", "2", "Connecting to a replica."),
+        WHOLE("head_timeout_s", replica_head_timeout_s, 1, DAY_S, "s", "600",
+              "Waiting for a replica's response head."),
+        WHOLE("idle_s", replica_idle_s, 1, 3600, "s", "4",
+              "Idle connections are closed after this; less than the servers' own limit (uvicorn: 5)."),
+        WHOLE("idle_max", replica_idle_max, 0, 100000, NULL, "128",
+              "Idle connections kept per replica and worker."),
+        WHOLE("replay_bytes", replay_bytes, 0, 1048576, "bytes", "16384",
+              "A request body up to this can be sent again when a replica refuses; a larger one never is."),
+        WHOLE("pipe_limit_bytes", pipe_limit_bytes, 4096, 16777216, "bytes", "65536",
+              "Bytes of a body waiting in the proxy, per request and direction."),
+        WHOLE("chunk_memory_bytes", chunk_memory_bytes, 1048576, 1e13, "bytes", "1073741824",
+              "All such buffers of a worker together."),
+        {NULL},
+    },
+    NULL};
+
+static const char *const stores[] = {"memory", NULL};
+
+static const struct option_table store_table = {
+    sizeof(struct config),
+    (const struct option_row[]){
+        {"kind", OPTION_WORD, AT(store), .words = stores, .standard = "\"memory\"",
+         .reload = OPTION_RESTART, .help = "Where the two roles meet: memory, inside one process."},
+        WHOLE("lease_ms", lease_ms, 500, 600000, "ms", "3000",
+              "A proxy that has not published its load for this long counts as gone."),
+        WHOLE("refresh_ms", refresh_ms, 50, 60000, "ms", "250", "How often load is published."),
+        {NULL},
+    },
+    NULL};
+
+const struct option_row config_rows[CONFIG_ROWS] = {
+    WHOLE("workers", workers, 0, 256, NULL, "0", "Worker threads; 0 is one a core."),
+    {"domain", OPTION_STRING, AT(domain), .standard = "\"localhost\"", .reload = OPTION_RESTART,
+     .help = "Endpoints answer at <endpoint>.<domain>."},
+    {"listeners", OPTION_OBJECTS, AT(listeners), AT(listener_count), .table = &listener_table,
+     .help = "Where clients connect."},
+    {"log", OPTION_OBJECT, AT(log), .table = &log_table, .help = "Logs."},
+    {"admin", OPTION_OBJECT, AT(admin), .table = &admin_table,
+     .help = "The operator's door: status, explain, metrics, health."},
+    {"token_file", OPTION_STRING, AT(token_file), .standard = "\"run/tokens.json\"",
+     .reload = OPTION_RESTART, .help = "Access tokens, as SHA-256 only; changes are noticed within 250 ms."},
+    {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]", .reload = OPTION_RESTART,
+     .help = "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed."},
+    {"client", OPTION_OBJECT, 0, .table = &client_table, .help = "Limits of the client side."},
+    {"hold", OPTION_OBJECT, 0, .table = &hold_table,
+     .help = "Requests that wait for an endpoint to start."},
+    {"replica", OPTION_OBJECT, 0, .table = &replica_table, .help = "The side of the model servers."},
+    {"store", OPTION_OBJECT, 0, .table = &store_table, .help = "Where proxy and scheduler meet."},
+};
