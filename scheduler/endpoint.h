@@ -1,0 +1,81 @@
+/* One endpoint under the scheduler's hand: what is desired, what there is, and the
+ * steps from one to the other. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/base/list.h"
+#include "lib/base/slice.h"
+#include "lib/fleet/endpoint.h"
+#include "lib/fleet/load.h"
+#include "lib/net/loop.h"
+#include "scheduler/driver.h"
+#include "scheduler/policy.h"
+
+struct buf;
+struct probe;
+struct scheduled;
+struct scheduler_config;
+struct store;
+
+enum {
+  DECISIONS_KEPT = 64,
+  PROXIES_MAX = 64,
+  BACKOFF_FIRST_US = 250 * 1000,
+  BACKOFF_MOST_US = 30 * 1000 * 1000,
+  FAILED_REST_US = 300 * 1000 * 1000, /* a failed endpoint is tried again after this, when wanted */
+  PROBE_STARTING_US = 100 * 1000,     /* at least this often while starting */
+  UNHEALTHY_MAX = 3,                  /* failed probes of a ready replica before it is replaced */
+};
+
+struct scheduled_replica {
+  struct scheduled *owner;
+  struct driver_replica driver;
+  struct replica_record record;
+  struct probe *probe;
+  usec_t began_us, probe_at_us, drain_us, term_us;
+  int unhealthy, loads_since_drain;
+  bool stopping, killed, was_ready, failed;
+};
+
+struct decision {
+  usec_t wall_us;
+  int from, to;
+  char reason[POLICY_REASON_BYTES];
+};
+
+struct scheduled {
+  struct endpoint_def *def;
+  struct loop *loop;
+  struct store *store;
+  const struct scheduler_config *config;
+  void (*log)(void *user, const char *endpoint, const char *text);
+  void *user;
+  struct policy policy;
+  int desired;
+  struct scheduled_replica *replicas[REPLICAS_PER_ENDPOINT_MAX];
+  int replica_count;
+  int serial;
+  struct load_record *loads[PROXIES_MAX]; /* the last of each proxy */
+  int load_count;
+  int failures;
+  usec_t backoff_until, failed_until;
+  bool failed, dirty, stopping;
+  char reason[512];
+  int64_t cold_start_ms, version;
+  struct decision decisions[DECISIONS_KEPT];
+  int decision_count; /* ever made */
+};
+
+struct scheduled *scheduled_new(struct endpoint_def *def, struct loop *loop, struct store *store,
+                                const struct scheduler_config *config) MUST_CHECK;
+struct scheduled *scheduled_free(struct scheduled *e);
+/* Asks the policy. */
+void scheduled_decide(struct scheduled *e, usec_t now);
+/* Takes the steps that are due, and publishes what has changed. */
+void scheduled_reconcile(struct scheduled *e, usec_t now);
+void scheduled_load(struct scheduled *e, const struct load_record *r);
+void scheduled_load_gone(struct scheduled *e, const char *proxy);
+/* All replicas must go, without draining. */
+void scheduled_stop(struct scheduled *e);
+void scheduled_explain(const struct scheduled *e, bool json, struct buf *out);

@@ -1,0 +1,29 @@
+/* The companion role: decides how many replicas each endpoint has, starts and stops
+ * them, and publishes what there is. It uses lib/ only and meets the proxy in the
+ * store. One thread: that of the loop. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/base/err.h"
+
+struct buf;
+struct endpoint_def;
+struct loop;
+struct scheduler;
+struct scheduler_config;
+struct store;
+
+typedef void (*scheduler_log_fn)(void *user, const char *endpoint, const char *text);
+
+/* References of the definitions are taken; config and store outlive it. */
+struct scheduler *scheduler_new(struct loop *loop, struct store *store,
+                                const struct scheduler_config *config, struct endpoint_def **defs,
+                                int count, scheduler_log_fn log, void *user) MUST_CHECK;
+/* Stops what it has started: TERM, after stop_grace_s KILL; then `done`, from the loop. */
+void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user);
+/* After `done`. Accepts NULL; returns NULL. */
+struct scheduler *scheduler_free(struct scheduler *s);
+/* The last decisions in words with their numbers, the oldest first, as text or as a JSON
+ * list; false when there is no such endpoint. */
+bool scheduler_explain(struct scheduler *s, const char *endpoint, bool json, struct buf *out);
