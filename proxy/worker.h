@@ -2,24 +2,29 @@
  * own listening sockets. Called on the main thread. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "lib/base/err.h"
 #include "proxy/request/worker.h"
 
-struct buf;
+struct doors;
 struct fleet_news;
 struct token_set;
 struct worker_thread;
 
-/* Makes the worker and opens its listeners; it does not run yet. `cell` is its own; `log_fd`
- * may be -1; `trusted` outlives it. On error *why names the address and the remedy. */
-enum err worker_new(struct process *p, int index, struct worker_cell *cell, int log_fd,
-                    struct worker_thread **out, struct buf *why) MUST_CHECK;
+/* Makes the worker with everything it owns; it does not run yet. `cell` is its own;
+ * log_fd may be -1. The sockets are taken from `doors`. */
+enum err worker_new(struct process *p, int index, struct worker_cell *cell, struct doors *doors,
+                    int log_fd, struct worker_thread **out) MUST_CHECK;
 enum err worker_start(struct worker_thread *t) MUST_CHECK;
-/* By mail; the receiver owns the news and the reference of the set. ERR_MEMORY: not sent. */
+/* By mail; the receiver owns the news, and takes a reference of the set. ERR_MEMORY: not sent, and the
+ * news still the caller's. */
 enum err worker_news(struct worker_thread *t, struct fleet_news *n) MUST_CHECK;
 enum err worker_tokens(struct worker_thread *t, struct token_set *s) MUST_CHECK;
-/* No new connections or requests; the thread ends when the last request has, or at
- * once with `now`. */
+/* No new connections or requests; the thread ends when the last request has, or, with
+ * `now`, at once. May be called again to hurry. */
 void worker_stop(struct worker_thread *t, bool now);
-/* Waits for the thread to end and frees everything. Accepts NULL; returns NULL. */
-struct worker_thread *worker_join(struct worker_thread *t);
+/* Waits for the thread to end. */
+void worker_join(struct worker_thread *t);
+/* After all workers were joined: they may still hold mail for each other. */
+struct worker_thread *worker_free(struct worker_thread *t);

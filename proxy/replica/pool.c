@@ -26,6 +26,7 @@ void pool_close(struct replica_connection *rc) {
     list_remove(&rc->node);
     rc->replica->idle_count--;
   }
+  list_remove(&rc->worker_node);
   transport_close(&rc->transport, false);
   deadline_close(rc->worker->loop, &rc->deadline);
   loop_post(rc->worker->loop, &rc->free_post);
@@ -70,6 +71,7 @@ static struct replica_connection *connect_new(struct worker *w, struct replica *
   memset(rc, 0, sizeof *rc);
   rc->worker = w;
   list_init(&rc->node);
+  list_init(&rc->worker_node);
   post_init(&rc->free_post, connection_release);
   deadline_init(&rc->deadline, replica_http1_expired);
   int fd = connect_start(&replica->address);
@@ -78,6 +80,7 @@ static struct replica_connection *connect_new(struct worker *w, struct replica *
     return NULL;
   }
   rc->replica = replica_ref(replica);
+  list_push_back(&w->replica_links, &rc->worker_node);
   if (transport_open(&rc->transport, w->loop, fd, NULL, true, &replica_http1_events) != OK) {
     pool_close(rc);
     return NULL;

@@ -22,6 +22,7 @@ struct replica_connection {
   struct replica *replica;
   struct request *request; /* NULL while idle */
   struct list node;        /* in replica->idle */
+  struct list worker_node; /* in worker->replica_links, while open */
   struct deadline deadline; /* connecting, waiting for a head, or idle */
   struct post free_post;
   /* the answer being read; see http1.c */

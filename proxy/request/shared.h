@@ -23,6 +23,7 @@ struct endpoint_shared {
   char name[ENDPOINT_NAME_BYTES_MAX + 1];
   _Atomic int refs;
   struct hold_queue *hold;
+  _Atomic bool wanted; /* a request wants a replica, and that is not yet published */
   _Atomic int64_t held_bytes; /* against the endpoint's hold_bytes_max */
   struct endpoint_cell cells[]; /* one per worker */
 };

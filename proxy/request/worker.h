@@ -37,6 +37,7 @@ struct process {
   struct pace *pace;
   _Atomic int64_t held_requests, held_bytes; /* against the limits over all endpoints */
   _Atomic int64_t connections;
+  _Atomic int running; /* workers whose thread has not ended */
   /* Any thread: a request wants a replica of this endpoint; look now. */
   void (*wanted)(struct process *p, struct endpoint_shared *e);
 };
@@ -54,6 +55,7 @@ struct worker {
   struct fleet fleet;
   struct list held; /* requests in the hold, oldest first */
   struct list open_clients;
+  struct list replica_links; /* connections to replicas, busy and idle */
   struct address_range *trusted; /* trusted_count peers whose X-Forwarded-* are believed */
   int trusted_count;
   struct access_log *log;

@@ -1,0 +1,127 @@
+#include "proxy/door.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/dirs.h"
+#include "lib/net/listen.h"
+#include "lib/net/selfsign.h"
+#include "lib/net/tls.h"
+#include "proxy/config/config.h"
+
+enum { SOCKETS_MAX = 256 };
+
+struct door {
+  struct client_door client;
+  struct address address;
+  int sockets[SOCKETS_MAX]; /* one per worker; -1: taken */
+};
+
+struct doors {
+  int count, workers;
+  struct door *doors;
+};
+
+static enum err tls_open(const struct config_listener *c, struct door *d, struct buf *why) {
+  struct tls_pair pairs[TLS_PAIRS_MAX];
+  struct selfsign_paths own;
+  static const char *const versions[] = {"1.2", "1.3"};
+  struct tls_settings s = {.pairs = pairs,
+                           .pair_count = c->certificate_count,
+                           .min_version = versions[c->tls_min],
+                           .alpn = c->alpn};
+  if (s.pair_count > TLS_PAIRS_MAX)
+    s.pair_count = TLS_PAIRS_MAX;
+  for (int i = 0; i < s.pair_count; i++)
+    pairs[i] = (struct tls_pair){c->certificates[i].certificate, c->certificates[i].key};
+  if (s.pair_count == 0) {
+    enum err e = selfsign_ensure(c->self_signed_directory, c->self_signed_names, &own, why);
+    if (e)
+      return e;
+    pairs[0] = (struct tls_pair){own.certificate, own.key};
+    s.pair_count = 1;
+  }
+  return tls_context_new(&s, &d->client.tls, why);
+}
+
+static enum err sockets_open(const struct config_listener *c, struct door *d, int workers,
+                             struct buf *why) {
+  bool is_unix = d->address.storage.ss_family == AF_UNIX;
+  if (is_unix && dirs_make_for(c->address + 5, 0755) != OK) {
+    buf_printf(why, "cannot make the directory of %s: %s", c->address, strerror(errno));
+    return ERR_IO;
+  }
+  for (int i = 0; i < workers; i++) {
+    d->sockets[i] = is_unix && i ? fcntl(d->sockets[0], F_DUPFD_CLOEXEC, 0)
+                                 : listen_socket(&d->address, i > 0, (int)c->mode, why);
+    if (d->sockets[i] < 0)
+      return ERR_IO;
+  }
+  return OK;
+}
+
+static enum err door_open(const struct config_listener *c, struct door *d, int workers,
+                          struct buf *why) {
+  for (int i = 0; i < SOCKETS_MAX; i++)
+    d->sockets[i] = -1;
+  enum err e = address_parse(c->address, &d->address);
+  if (!e && c->tls)
+    e = tls_open(c, d, why);
+  if (!e)
+    e = sockets_open(c, d, workers, why);
+  d->client.http2 = c->http2;
+  d->client.port = address_port((struct sockaddr *)&d->address.storage);
+  return e;
+}
+
+enum err doors_open(const struct config *c, int workers, struct doors **out, struct buf *why) {
+  struct doors *d = calloc(1, sizeof *d);
+  if (!d)
+    return ERR_MEMORY;
+  d->workers = workers;
+  d->doors = calloc((size_t)c->listener_count + 1, sizeof *d->doors);
+  enum err e = d->doors ? OK : ERR_MEMORY;
+  for (int i = 0; !e && i < c->listener_count; i++) {
+    d->count++;
+    e = door_open(&c->listeners[i], &d->doors[i], workers, why);
+  }
+  if (e)
+    doors_free(d);
+  else
+    *out = d;
+  return e;
+}
+
+struct doors *doors_free(struct doors *d) {
+  if (!d)
+    return NULL;
+  for (int i = 0; i < d->count; i++) {
+    tls_context_free(d->doors[i].client.tls);
+    for (int k = 0; k < d->workers; k++)
+      if (d->doors[i].sockets[k] >= 0)
+        close(d->doors[i].sockets[k]);
+    if (d->doors[i].address.storage.ss_family == AF_UNIX)
+      unlink(d->doors[i].address.text + 5);
+  }
+  free(d->doors);
+  free(d);
+  return NULL;
+}
+
+int doors_count(const struct doors *d) {
+  return d->count;
+}
+
+const struct client_door *doors_at(const struct doors *d, int i) {
+  return &d->doors[i].client;
+}
+
+int doors_take_socket(struct doors *d, int i, int worker) {
+  int fd = d->doors[i].sockets[worker];
+  d->doors[i].sockets[worker] = -1;
+  return fd;
+}

@@ -1,0 +1,412 @@
+#include "proxy/edge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/dirs.h"
+#include "lib/fleet/load.h"
+#include "lib/store/store.h"
+#include "proxy/config/config.h"
+#include "proxy/door.h"
+#include "proxy/request/account.h"
+#include "proxy/request/request.h"
+#include "proxy/steps/pace.h"
+#include "proxy/worker.h"
+
+enum { WANTED_APART_US = 25 * 1000, STOP_LOOK_US = 20 * 1000, WORKERS_MAX = 256 };
+
+struct edge_endpoint {
+  struct endpoint_record *record;
+  struct endpoint_shared *shared;
+  struct replica_shared **replicas;
+  int64_t wanted_since_ms;
+  usec_t published_us;
+};
+
+struct edge {
+  struct process process;
+  struct loop *loop;
+  struct store *store;
+  const struct config *config;
+  struct store_watch watch;
+  struct map endpoints; /* name -> edge_endpoint */
+  struct doors *doors;
+  struct worker_thread **workers;
+  struct worker_cell *cells;
+  int worker_count, log_fd;
+  struct timer publish_timer, wanted_timer, stop_timer;
+  struct mail wanted_mail;
+  _Atomic bool wanted_sent;
+  char id[64];
+  int64_t incarnation;
+  bool known;
+  void (*done)(void *user);
+  void *user;
+};
+
+static void replicas_drop(struct edge_endpoint *e) {
+  for (int i = 0; e->record && i < e->record->replica_count; i++)
+    replica_shared_unref(e->replicas[i]);
+  free(e->replicas);
+  e->replicas = NULL;
+  e->record = endpoint_record_free(e->record);
+}
+
+static void endpoint_drop(struct edge_endpoint *e) {
+  replicas_drop(e);
+  endpoint_shared_unref(e->shared);
+  free(e);
+}
+
+static struct edge_endpoint *endpoint_find(struct edge *edge, const char *name) {
+  struct edge_endpoint *e = map_get(&edge->endpoints, slice_str(name));
+  if (e)
+    return e;
+  e = calloc(1, sizeof *e);
+  if (!e)
+    return NULL;
+  e->shared = endpoint_shared_new(name, edge->worker_count);
+  if (e->shared && map_put(&edge->endpoints, slice_str(e->shared->name), e) == OK)
+    return e;
+  endpoint_drop(e);
+  return NULL;
+}
+
+static struct replica_shared *shared_for(struct edge *edge, struct edge_endpoint *e, const char *id,
+                                         int64_t concurrency_max) {
+  for (int i = 0; e->record && i < e->record->replica_count; i++)
+    if (strcmp(e->replicas[i]->id, id) == 0)
+      return replica_shared_ref(e->replicas[i]);
+  return replica_shared_new(id, concurrency_max, edge->worker_count);
+}
+
+/* What the store says now, in place of what it said before. */
+static enum err take_record(struct edge *edge, struct edge_endpoint *e,
+                            const struct endpoint_record *r) {
+  struct endpoint_record *record = endpoint_record_copy(r);
+  struct replica_shared **shared = calloc((size_t)r->replica_count + 1, sizeof(*shared));
+  enum err err = record && shared ? OK : ERR_MEMORY;
+  for (int i = 0; !err && i < r->replica_count; i++) {
+    shared[i] = shared_for(edge, e, r->replicas[i].id, r->def->concurrency_max);
+    err = shared[i] ? OK : ERR_MEMORY;
+  }
+  if (err) {
+    for (int i = 0; shared && i < r->replica_count && shared[i]; i++)
+      replica_shared_unref(shared[i]);
+    free(shared);
+    endpoint_record_free(record);
+    return err;
+  }
+  replicas_drop(e);
+  e->record = record;
+  e->replicas = shared;
+  return OK;
+}
+
+static struct fleet_news *news_of(const struct edge_endpoint *e, const char *name, bool gone) {
+  struct fleet_news *n = calloc(1, sizeof *n);
+  if (!n)
+    return NULL;
+  snprintf(n->name, sizeof n->name, "%s", name);
+  n->shared = endpoint_shared_ref(e->shared);
+  if (gone)
+    return n;
+  n->record = endpoint_record_copy(e->record);
+  n->replicas = calloc((size_t)e->record->replica_count + 1, sizeof(*n->replicas));
+  if (!n->record || !n->replicas)
+    return fleet_news_free(n);
+  for (int i = 0; i < e->record->replica_count; i++)
+    n->replicas[i] = replica_shared_ref(e->replicas[i]);
+  return n;
+}
+
+static void tell_workers(struct edge *edge, const struct edge_endpoint *e, const char *name, bool gone) {
+  for (int i = 0; i < edge->worker_count; i++) {
+    struct fleet_news *n = news_of(e, name, gone);
+    if (n && worker_news(edge->workers[i], n) != OK)
+      fleet_news_free(n);
+  }
+}
+
+/* After the workers' mail, so that a grant finds its replica known. */
+static void tell_queue(const struct edge_endpoint *e) {
+  struct replica_shared *ready[REPLICAS_PER_ENDPOINT_MAX];
+  int count = 0;
+  for (int i = 0; i < e->record->replica_count; i++)
+    if (e->record->replicas[i].state == REPLICA_READY)
+      ready[count++] = e->replicas[i];
+  if (hold_queue_set_ready(e->shared->hold, ready, count) != OK)
+    abort(); /* waiters would wait for ever */
+}
+
+static void endpoint_came(void *user, const struct endpoint_record *r) {
+  struct edge *edge = user;
+  struct edge_endpoint *e = endpoint_find(edge, r->def->name);
+  if (!e || take_record(edge, e, r) != OK)
+    return;
+  edge->known = true;
+  tell_workers(edge, e, r->def->name, false);
+  tell_queue(e);
+}
+
+static void endpoint_went(void *user, const char *name) {
+  struct edge *edge = user;
+  struct edge_endpoint *e = map_get(&edge->endpoints, slice_str(name));
+  if (!e)
+    return;
+  tell_workers(edge, e, name, true);
+  map_remove(&edge->endpoints, slice_str(name));
+  endpoint_drop(e);
+}
+
+static void load_fill(const struct edge *edge, struct edge_endpoint *e, struct load_record *r) {
+  usec_t now = clock_mono();
+  struct account_sum sum = {0};
+  for (int i = 0; i < edge->worker_count; i++)
+    account_read(&e->shared->cells[i], now, &sum);
+  *r = (struct load_record){.incarnation = edge->incarnation,
+                            .at_us = now,
+                            .pending = sum.pending,
+                            .held = sum.held,
+                            .open = sum.open,
+                            .pending_us = sum.pending_us,
+                            .held_us = sum.held_us,
+                            .open_us = sum.open_us,
+                            .requests_total = sum.requests_total};
+  strcpy(r->endpoint, e->shared->name);
+  strcpy(r->proxy, edge->id);
+  if (sum.waiting && !e->wanted_since_ms)
+    e->wanted_since_ms = clock_wall() / 1000;
+  if (!sum.waiting)
+    e->wanted_since_ms = 0;
+  r->wanted_ms = e->wanted_since_ms;
+  for (int i = 0; e->record && i < e->record->replica_count; i++) {
+    struct load_replica *l = &r->replicas[r->replica_count++];
+    strcpy(l->id, e->replicas[i]->id);
+    for (int k = 0; k < edge->worker_count; k++)
+      l->active += cell_get(&e->replicas[i]->cells[k].active);
+  }
+}
+
+static void publish(struct edge *edge, struct edge_endpoint *e) {
+  static struct load_record r; /* main thread only, and large */
+  atomic_store(&e->shared->wanted, false);
+  e->published_us = loop_now(edge->loop);
+  load_fill(edge, e, &r);
+  if (store_put_load(edge->store, &r, edge->config->lease_ms) != OK)
+    e->published_us = 0; /* the next refresh tries again */
+}
+
+static void publish_all(struct timer *t) {
+  struct edge *edge = container_of(t, struct edge, publish_timer);
+  size_t at = 0;
+  struct edge_endpoint *e;
+  while ((e = map_next(&edge->endpoints, &at)))
+    publish(edge, e);
+  if (timer_set(edge->loop, t, loop_now(edge->loop) + edge->config->refresh_ms * USEC_PER_MS) != OK)
+    abort();
+}
+
+/* At once, but at most once in 25 ms for each. */
+static void publish_wanted(struct edge *edge) {
+  usec_t now = loop_now(edge->loop);
+  size_t at = 0;
+  struct edge_endpoint *e;
+  while ((e = map_next(&edge->endpoints, &at))) {
+    if (!atomic_load(&e->shared->wanted))
+      continue;
+    if (now - e->published_us >= WANTED_APART_US)
+      publish(edge, e);
+    else if (!heap_has(&edge->wanted_timer.node) &&
+             timer_set(edge->loop, &edge->wanted_timer, e->published_us + WANTED_APART_US) != OK)
+      publish(edge, e);
+  }
+}
+
+static void wanted_due(struct timer *t) {
+  publish_wanted(container_of(t, struct edge, wanted_timer));
+}
+
+static void wanted_came(struct mail *m) {
+  struct edge *edge = container_of(m, struct edge, wanted_mail);
+  atomic_store(&edge->wanted_sent, false);
+  publish_wanted(edge);
+}
+
+static void wanted(struct process *p, struct endpoint_shared *e) {
+  struct edge *edge = container_of(p, struct edge, process);
+  atomic_store(&e->wanted, true);
+  if (!atomic_exchange(&edge->wanted_sent, true))
+    loop_send(edge->loop, &edge->wanted_mail);
+}
+
+static enum err log_open(struct edge *edge, struct buf *why) {
+  const char *path = edge->config->log.access;
+  edge->log_fd = -1;
+  if (!path || !*path)
+    return OK;
+  if (strcmp(path, "-") == 0)
+    edge->log_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+  else if (dirs_make_for(path, 0755) == OK)
+    edge->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  if (edge->log_fd >= 0)
+    return OK;
+  buf_printf(why, "log.access: %s cannot be opened: %s", path, strerror(errno));
+  return ERR_IO;
+}
+
+static enum err workers_open(struct edge *edge, struct buf *why) {
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  int count = edge->config->workers ? (int)edge->config->workers : cores > 0 ? (int)cores : 1;
+  if (count > WORKERS_MAX)
+    count = WORKERS_MAX;
+  enum err e = doors_open(edge->config, count, &edge->doors, why);
+  if (e)
+    return e;
+  size_t bytes = sizeof *edge->cells * (size_t)count;
+  edge->cells = aligned_alloc(CELL_ALIGN, bytes);
+  edge->workers = calloc((size_t)count, sizeof(*edge->workers));
+  if (!edge->cells || !edge->workers)
+    return ERR_MEMORY;
+  memset(edge->cells, 0, bytes);
+  edge->process.worker_count = count;
+  for (int i = 0; !e && i < count; i++) {
+    e = worker_new(&edge->process, i, &edge->cells[i], edge->doors, edge->log_fd, &edge->workers[i]);
+    edge->worker_count += !e;
+  }
+  return e;
+}
+
+static enum err edge_open(struct edge *edge, struct buf *why) {
+  unsigned random;
+  if (getrandom(&random, sizeof random, 0) != sizeof random)
+    return ERR_IO;
+  char host[40] = "";
+  gethostname(host, sizeof host - 1);
+  snprintf(edge->id, sizeof edge->id, "%s-%08x", host, random);
+  edge->incarnation = clock_wall() / 1000;
+  edge->process.pace = pace_new(edge->config->pace_window_s * USEC_PER_S,
+                                edge->config->paced_requests_max);
+  enum err e = edge->process.pace ? log_open(edge, why) : ERR_MEMORY;
+  if (!e)
+    e = workers_open(edge, why);
+  for (int i = 0; !e && i < edge->worker_count; i++)
+    e = worker_start(edge->workers[i]);
+  if (!e)
+    e = timer_set(edge->loop, &edge->publish_timer, loop_now(edge->loop));
+  if (e && why->len == 0)
+    buf_str(why, "out of memory");
+  return e;
+}
+
+enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
+                  struct edge **out, struct buf *why) {
+  struct edge *edge = calloc(1, sizeof *edge);
+  if (!edge)
+    return ERR_MEMORY;
+  edge->loop = loop;
+  edge->store = store;
+  edge->config = config;
+  edge->process.config = config;
+  edge->process.main_loop = loop;
+  edge->process.wanted = wanted;
+  edge->wanted_mail.deliver = wanted_came;
+  edge->log_fd = -1;
+  map_init(&edge->endpoints, FLEET_ENDPOINTS_MAX);
+  timer_init(&edge->publish_timer, publish_all);
+  timer_init(&edge->wanted_timer, wanted_due);
+  list_init(&edge->watch.node);
+  enum err e = edge_open(edge, why);
+  if (e) {
+    edge_stop(edge, true, NULL, NULL);
+    edge_free(edge);
+    return e;
+  }
+  edge->watch.user = edge;
+  edge->watch.endpoint = endpoint_came;
+  edge->watch.endpoint_gone = endpoint_went;
+  store_watch(store, &edge->watch);
+  *out = edge;
+  return OK;
+}
+
+void edge_tokens(struct edge *e, struct token_set *set) {
+  for (int i = 0; i < e->worker_count; i++)
+    if (worker_tokens(e->workers[i], set) != OK)
+      abort(); /* a revoked token would live on */
+}
+
+static void look_whether_stopped(struct timer *t) {
+  struct edge *e = container_of(t, struct edge, stop_timer);
+  if (atomic_load(&e->process.running) == 0)
+    e->done(e->user);
+  else if (timer_set(e->loop, t, loop_now(e->loop) + STOP_LOOK_US) != OK)
+    abort();
+}
+
+void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user) {
+  for (int i = 0; i < e->worker_count; i++)
+    worker_stop(e->workers[i], now);
+  if (!done || e->done)
+    return;
+  e->done = done;
+  e->user = user;
+  timer_init(&e->stop_timer, look_whether_stopped);
+  look_whether_stopped(&e->stop_timer);
+}
+
+struct edge *edge_free(struct edge *e) {
+  if (!e)
+    return NULL;
+  if (e->watch.user)
+    store_unwatch(e->store, &e->watch);
+  timer_cancel(e->loop, &e->publish_timer);
+  timer_cancel(e->loop, &e->wanted_timer);
+  for (int i = 0; i < e->worker_count; i++)
+    worker_join(e->workers[i]);
+  for (int i = 0; i < e->worker_count; i++)
+    worker_free(e->workers[i]);
+  free(e->workers);
+  doors_free(e->doors);
+  size_t at = 0;
+  struct edge_endpoint *endpoint;
+  while ((endpoint = map_next(&e->endpoints, &at)))
+    endpoint_drop(endpoint);
+  map_clear(&e->endpoints);
+  free(e->cells);
+  pace_free(e->process.pace);
+  if (e->log_fd >= 0)
+    close(e->log_fd);
+  free(e);
+  return NULL;
+}
+
+bool edge_next(const struct edge *e, size_t *at, struct edge_endpoint_view *view) {
+  struct edge_endpoint *endpoint = map_next(&e->endpoints, at);
+  if (!endpoint)
+    return false;
+  *view = (struct edge_endpoint_view){endpoint->record, endpoint->shared, endpoint->replicas};
+  return true;
+}
+
+int edge_workers(const struct edge *e) {
+  return e->worker_count;
+}
+
+const struct worker_cell *edge_worker_cell(const struct edge *e, int worker) {
+  return &e->cells[worker];
+}
+
+bool edge_ready(const struct edge *e) {
+  return e->known;
+}
+
+const char *edge_id(const struct edge *e) {
+  return e->id;
+}

@@ -1,0 +1,45 @@
+/* The proxy role on the main thread: doors, workers, what the store says of the
+ * fleet, and what is published of the load. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+struct buf;
+struct config;
+struct edge;
+struct endpoint_record;
+struct endpoint_shared;
+struct loop;
+struct replica_shared;
+struct store;
+struct token_set;
+struct worker_cell;
+
+/* Opens the doors and starts the workers. `config` and `store` outlive it. On error *why says
+ * what and how to mend it. */
+enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
+                  struct edge **out, struct buf *why) MUST_CHECK;
+/* Hands every worker a reference of the set. */
+void edge_tokens(struct edge *e, struct token_set *set);
+/* Lets requests end, then `done` from the loop; with `now` they are cut off. May be called again
+ * to hurry. */
+void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user);
+/* After `done`, or when edge_new's workers never ran. Accepts NULL; returns NULL. */
+struct edge *edge_free(struct edge *e);
+
+/* For status and metrics: what there is at the moment, valid until the loop goes on. */
+struct edge_endpoint_view {
+  const struct endpoint_record *record;
+  const struct endpoint_shared *shared;
+  struct replica_shared *const *replicas; /* in the order of record->replicas */
+};
+/* Start with *at = 0; false at the end. */
+bool edge_next(const struct edge *e, size_t *at, struct edge_endpoint_view *view);
+int edge_workers(const struct edge *e);
+const struct worker_cell *edge_worker_cell(const struct edge *e, int worker);
+/* Whether the fleet is known. */
+bool edge_ready(const struct edge *e);
+const char *edge_id(const struct edge *e);

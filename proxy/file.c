@@ -1,0 +1,100 @@
+#include "proxy/file.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/fleet/endpoint.h"
+#include "lib/fleet/endpoint_rows.h"
+#include "lib/option/option.h"
+#include "proxy/config/rows.h"
+
+static struct option_row rows[CONFIG_ROWS + 3];
+
+/* Two endpoints may not claim the same: the later one is at fault. */
+static bool same_host(const struct endpoint_def *a, const struct endpoint_def *b, const char **which) {
+  for (char **x = a->hosts; x && *x; x++)
+    for (char **y = b->hosts; y && *y; y++)
+      if (strcmp(*x, *y) == 0) {
+        *which = *x;
+        return true;
+      }
+  return false;
+}
+
+static bool same_prefix(const struct endpoint_def *a, const struct endpoint_def *b,
+                        const char **which) {
+  for (int i = 0; i < a->route_count; i++)
+    for (int k = 0; k < b->route_count; k++)
+      if (strcmp(a->routes[i].prefix, b->routes[k].prefix) == 0) {
+        *which = a->routes[i].prefix;
+        return true;
+      }
+  return false;
+}
+
+static void check_pair(struct option_load *l, const struct endpoint_def *first,
+                       const struct endpoint_def *second) {
+  struct option_path endpoints = {.key = "endpoints"};
+  struct option_path at = {.up = &endpoints, .key = second->name};
+  const char *which;
+  if (first->is_default && second->is_default)
+    option_error(l, &at, "default", "endpoint \"%s\" is the default already; there can be one",
+                 first->name);
+  if (same_host(first, second, &which))
+    option_error(l, &at, "hosts", "endpoint \"%s\" answers for %s already", first->name, which);
+  if (same_prefix(first, second, &which))
+    option_error(l, &at, "routes", "endpoint \"%s\" answers for the prefix %s already", first->name,
+                 which);
+}
+
+static void check_file(struct option_load *l, const struct option_path *at, struct json_t *given,
+                       void *object) {
+  struct file *f = object;
+  if (f->config.listener_count == 0)
+    option_error(l, NULL, NULL, "there are no listeners; add \"listeners\": [{\"address\": \"127.0.0.1:8443\"}]");
+  for (int i = 0; i < f->endpoint_count; i++)
+    for (int k = 0; k < i; k++)
+      check_pair(l, f->endpoints[k], f->endpoints[i]);
+}
+
+const struct option_table file_table = {sizeof(struct file), rows, check_file};
+
+__attribute__((constructor)) static void put_rows_together(void) {
+  memcpy(rows, config_rows, CONFIG_ROWS * sizeof *rows);
+  rows[CONFIG_ROWS] = (struct option_row){"scheduler", OPTION_OBJECT,
+                                          .offset = offsetof(struct file, scheduler),
+                                          .table = &scheduler_table,
+                                          .help = "The companion that starts and stops replicas."};
+  rows[CONFIG_ROWS + 1] = (struct option_row){"endpoints", OPTION_MAP,
+                                              .offset = offsetof(struct file, endpoints),
+                                              .count_offset = offsetof(struct file, endpoint_count),
+                                              .table = &endpoint_table,
+                                              .help = "The endpoints, by name."};
+}
+
+enum err file_load(const char *path, struct file **out, struct buf *errors) {
+  struct file *f = calloc(1, sizeof *f);
+  if (!f)
+    return ERR_MEMORY;
+  enum err e = option_load_file(&file_table, path, f, errors);
+  if (e)
+    free(f);
+  else
+    *out = f;
+  return e;
+}
+
+struct file *file_free(struct file *f) {
+  if (!f)
+    return NULL;
+  for (int i = 0; i < f->endpoint_count; i++)
+    endpoint_def_unref(f->endpoints[i]);
+  free(f->endpoints);
+  f->endpoints = NULL;
+  f->endpoint_count = 0;
+  option_free(&file_table, f);
+  free(f);
+  return NULL;
+}
