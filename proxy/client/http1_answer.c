@@ -5,7 +5,7 @@
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 
-static bool send(struct client *c, const struct iovec *iov, int count) {
+static bool put(struct client *c, const struct iovec *iov, int count) {
   if (!c->closed && transport_send(&c->transport, iov, count) == OK)
     return true;
   client_close(c, true);
@@ -30,7 +30,7 @@ static size_t body_write(struct pipe *p, struct slice bytes) {
     return 0;
   if (!c->http1.chunked) {
     struct iovec iov = {(void *)bytes.data, bytes.len};
-    return send(c, &iov, 1) ? bytes.len : 0;
+    return put(c, &iov, 1) ? bytes.len : 0;
   }
   char size[HTTP1_CHUNK_HEAD_BYTES];
   struct iovec iov[] = {
@@ -38,7 +38,7 @@ static size_t body_write(struct pipe *p, struct slice bytes) {
       {(void *)bytes.data, bytes.len},
       {(void *)"\r\n", 2},
   };
-  return send(c, iov, 3) ? bytes.len : 0;
+  return put(c, iov, 3) ? bytes.len : 0;
 }
 
 static void last_chunk(struct client *c, const struct pipe *p) {
@@ -49,7 +49,7 @@ static void last_chunk(struct client *c, const struct pipe *p) {
     http1_put_field(&out, p->trailers[i].name, p->trailers[i].value);
   http1_put_end(&out);
   struct iovec iov = {start, (size_t)(out.at - start)};
-  send(c, &iov, 1);
+  put(c, &iov, 1);
 }
 
 static void body_end(struct pipe *p) {
@@ -106,7 +106,7 @@ static void send_head(struct client *c, struct request *r, const struct http_hea
     return;
   }
   struct iovec iov[] = {{start, (size_t)(out.at - start)}, {(void *)body.data, body.len}};
-  send(c, iov, body.len && has_body ? 2 : 1);
+  put(c, iov, body.len && has_body ? 2 : 1);
 }
 
 static void answer_interim(struct request *r, const struct http_head *h) {
@@ -122,7 +122,7 @@ static void answer_interim(struct request *r, const struct http_head *h) {
   http1_put_end(&out);
   struct iovec iov = {start, (size_t)(out.at - start)};
   if (!out.failed)
-    send(c, &iov, 1);
+    put(c, &iov, 1);
 }
 
 static void answer_head(struct request *r, const struct http_head *h) {

@@ -8,7 +8,7 @@
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 
-static bool send(struct replica_connection *rc, const struct iovec *iov, int count) {
+static bool put(struct replica_connection *rc, const struct iovec *iov, int count) {
   return transport_send(&rc->transport, iov, count) == OK;
 }
 
@@ -21,7 +21,7 @@ static size_t body_write(struct pipe *p, struct slice bytes) {
   char size[HTTP1_CHUNK_HEAD_BYTES];
   if (!rc->chunked) {
     struct iovec iov = {(void *)bytes.data, bytes.len};
-    send(rc, &iov, 1);
+    put(rc, &iov, 1);
     return bytes.len;
   }
   struct iovec iov[] = {
@@ -29,7 +29,7 @@ static size_t body_write(struct pipe *p, struct slice bytes) {
       {(void *)bytes.data, bytes.len},
       {(void *)"\r\n", 2},
   };
-  send(rc, iov, 3);
+  put(rc, iov, 3);
   return bytes.len;
 }
 
@@ -43,7 +43,7 @@ static void body_end(struct pipe *p) {
       http1_put_field(&out, p->trailers[i].name, p->trailers[i].value);
     http1_put_end(&out);
     struct iovec iov = {start, (size_t)(out.at - start)};
-    send(rc, &iov, 1);
+    put(rc, &iov, 1);
   }
   rc->sent = true;
 }
@@ -160,7 +160,7 @@ static void start(struct request *r) {
   put_framing(&out, h, rc->chunked);
   http1_put_end(&out);
   struct iovec iov = {begin, (size_t)(out.at - begin)};
-  if (out.failed || !send(rc, &iov, 1)) {
+  if (out.failed || !put(rc, &iov, 1)) {
     cancel(r);
     request_replica_lost(r, "The request could not be sent to the model server.", false);
     return;

@@ -2,6 +2,7 @@
 #include "proxy/request/account.h"
 #include "proxy/request/answer.h"
 #include "proxy/request/fleet.h"
+#include "proxy/request/worker.h"
 #include "proxy/steps/steps.h"
 
 bool step_head(struct request *r) {

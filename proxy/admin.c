@@ -1,0 +1,179 @@
+#include "proxy/admin.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/dirs.h"
+#include "lib/http/error_body.h"
+#include "lib/net/address.h"
+#include "lib/net/listen.h"
+#include "lib/net/loop.h"
+#include "proxy/config/config.h"
+#include "proxy/edge.h"
+#include "proxy/report.h"
+#include "scheduler/scheduler.h"
+
+enum { PAGE_BYTES_MAX = 64 << 20, SOCKET_MODE = 0600, REQUEST_BYTES_MAX = 16 * 1024 };
+
+struct admin {
+  struct evhttp *http;
+  const struct edge *edge;
+  struct scheduler *scheduler;
+  char *socket_path;
+  bool stopping;
+};
+
+static void answer(struct evhttp_request *r, int status, const char *type, const struct buf *text) {
+  struct evbuffer *body = evbuffer_new();
+  if (body && text->data)
+    evbuffer_add(body, text->data, text->len);
+  evhttp_add_header(evhttp_request_get_output_headers(r), "Content-Type", type);
+  evhttp_send_reply(r, text->failed ? 500 : status, NULL, body);
+  if (body)
+    evbuffer_free(body);
+}
+
+static void answer_text(struct evhttp_request *r, int status, const char *text) {
+  struct buf b = BUF_INIT(1024);
+  buf_str(&b, text);
+  answer(r, status, "text/plain; charset=utf-8", &b);
+  buf_free(&b);
+}
+
+static void answer_error(struct evhttp_request *r, int status, const char *code, const char *message) {
+  char body[1024];
+  struct buf b = BUF_INIT(sizeof body);
+  http_error_body(body, sizeof body, message, "invalid_request_error", NULL, code);
+  buf_str(&b, body);
+  answer(r, status, "application/json", &b);
+  buf_free(&b);
+}
+
+static void on_health(struct evhttp_request *r, void *user) {
+  answer_text(r, 200, "ok\n");
+}
+
+static void on_ready(struct evhttp_request *r, void *user) {
+  struct admin *a = user;
+  if (a->stopping)
+    answer_text(r, 503, "stopping\n");
+  else if (!edge_ready(a->edge))
+    answer_text(r, 503, "the fleet is not known yet\n");
+  else
+    answer_text(r, 200, "ready\n");
+}
+
+static void on_metrics(struct evhttp_request *r, void *user) {
+  struct admin *a = user;
+  const char *accept = evhttp_find_header(evhttp_request_get_input_headers(r), "Accept");
+  bool openmetrics = accept && strstr(accept, "application/openmetrics-text");
+  struct buf b = BUF_INIT(PAGE_BYTES_MAX);
+  report_metrics(a->edge, openmetrics, &b);
+  answer(r, 200,
+         openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                     : "text/plain; version=0.0.4; charset=utf-8",
+         &b);
+  buf_free(&b);
+}
+
+static void on_status(struct evhttp_request *r, void *user) {
+  struct admin *a = user;
+  struct buf b = BUF_INIT(PAGE_BYTES_MAX);
+  report_status(a->edge, &b);
+  answer(r, 200, "application/json", &b);
+  buf_free(&b);
+}
+
+static void on_other(struct evhttp_request *r, void *user) {
+  struct admin *a = user;
+  const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(r));
+  const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(r));
+  bool json = query && strcmp(query, "json") == 0;
+  struct buf b = BUF_INIT(PAGE_BYTES_MAX);
+  if (!path || strncmp(path, "/explain/", 9) != 0)
+    answer_error(r, 404, "not_found", "There is /health, /ready, /metrics, /status and /explain/ENDPOINT.");
+  else if (!scheduler_explain(a->scheduler, path + 9, json, &b))
+    answer_error(r, 404, "endpoint_not_found", "There is no endpoint of that name.");
+  else
+    answer(r, 200, json ? "application/json" : "text/plain; charset=utf-8", &b);
+  buf_free(&b);
+}
+
+static enum err open_socket(struct admin *a, const char *text, struct buf *why) {
+  struct address address;
+  enum err e = address_parse(text, &address);
+  if (e)
+    return e;
+  int fd = listen_socket(&address, false, SOCKET_MODE, why);
+  if (fd < 0)
+    return ERR_IO;
+  if (evhttp_accept_socket(a->http, fd) == 0)
+    return OK;
+  close(fd);
+  return ERR_MEMORY;
+}
+
+static enum err open_all(struct admin *a, const struct config_admin *c, struct buf *why) {
+  char text[ADDRESS_TEXT_BYTES];
+  snprintf(text, sizeof text, "unix:%s", c->socket);
+  if (dirs_make_for(c->socket, 0755) != OK) {
+    buf_printf(why, "cannot make the directory of %s: %s", c->socket, strerror(errno));
+    return ERR_IO;
+  }
+  enum err e = open_socket(a, text, why);
+  if (!e)
+    a->socket_path = strdup(c->socket);
+  if (!e && c->address && *c->address)
+    e = open_socket(a, c->address, why);
+  return e;
+}
+
+enum err admin_new(struct loop *loop, const struct config_admin *config, const struct edge *edge,
+                   struct scheduler *scheduler, struct admin **out, struct buf *why) {
+  struct admin *a = calloc(1, sizeof *a);
+  if (!a)
+    return ERR_MEMORY;
+  a->edge = edge;
+  a->scheduler = scheduler;
+  a->http = evhttp_new(loop->base);
+  if (!a->http) {
+    free(a);
+    return ERR_MEMORY;
+  }
+  evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+  evhttp_set_max_headers_size(a->http, REQUEST_BYTES_MAX);
+  evhttp_set_max_body_size(a->http, REQUEST_BYTES_MAX);
+  evhttp_set_timeout(a->http, 10);
+  evhttp_set_cb(a->http, "/health", on_health, a);
+  evhttp_set_cb(a->http, "/ready", on_ready, a);
+  evhttp_set_cb(a->http, "/metrics", on_metrics, a);
+  evhttp_set_cb(a->http, "/status", on_status, a);
+  evhttp_set_gencb(a->http, on_other, a);
+  enum err e = open_all(a, config, why);
+  if (e)
+    admin_free(a);
+  else
+    *out = a;
+  return e;
+}
+
+void admin_stopping(struct admin *a) {
+  a->stopping = true;
+}
+
+struct admin *admin_free(struct admin *a) {
+  if (!a)
+    return NULL;
+  evhttp_free(a->http);
+  if (a->socket_path)
+    unlink(a->socket_path);
+  free(a->socket_path);
+  free(a);
+  return NULL;
+}
