@@ -59,6 +59,7 @@ static const struct option_table process_table = {
     sizeof(struct endpoint_process),
     (const struct option_row[]){
         {"command", OPTION_STRINGS, offsetof(struct endpoint_process, command), .standard = "[]",
+         .sample = "[\"vllm\", \"serve\", \"MODEL\", \"--host\", \"{host}\", \"--port\", \"{port}\"]",
          .help = "Program and arguments; {port}, {host}, {replica} and {endpoint} are replaced."},
         {"environment", OPTION_PAIRS, offsetof(struct endpoint_process, environment), .standard = "{}",
          .help = "Added to the environment; values may be env:NAME or file:PATH."},
@@ -73,7 +74,7 @@ static const struct option_table process_table = {
 static const struct option_table health_table = {
     sizeof(struct endpoint_def),
     (const struct option_row[]){
-        {"path", OPTION_STRING, AT(health_path),
+        {"path", OPTION_STRING, AT(health_path), .sample = "\"/health\"",
          .help = "Health route: 200 is ready. Without one, the port accepting is enough."},
         WHOLE("interval_ms", health_interval_ms, 50, 600000, "ms", "1000",
               "How often a ready replica is asked; a starting one is asked every 100 ms at least."),
@@ -169,7 +170,7 @@ const struct option_table endpoint_table = {
          .help = "Path prefixes it answers for on any host that no endpoint claims."},
         {"access", OPTION_WORD, AT(access), .words = access_words, .standard = "\"private\"",
          .help = "private: tokens of its owner or organisations; authenticated: any known token; public."},
-        {"owner", OPTION_STRING, AT(owner), .help = "Whose tokens may reach a private endpoint."},
+        {"owner", OPTION_STRING, AT(owner), .sample = "\"me\"", .help = "Whose tokens may reach a private endpoint."},
         {"organisations", OPTION_STRINGS, AT(organisations), .standard = "[]",
          .help = "Organisations whose tokens may, too."},
         {"pass_token", OPTION_BOOL, AT(pass_token), .standard = "false",

@@ -113,13 +113,13 @@ void option_schema(const struct option_table *table, const char *title, struct b
 
 /* Whether a row stands in the example itself, and not as a comment. */
 static bool shown(const struct option_row *row) {
-  return row->standard || has_table(row);
+  return row->standard || row->sample || has_table(row);
 }
 
 /* A list whose elements cannot be made from defaults stays empty. */
 static bool has_sample(const struct option_row *row) {
   for (const struct option_row *r = row->table->rows; r->key; r++)
-    if (r->required && !r->standard)
+    if (r->required && !r->standard && !r->sample)
       return false;
   return true;
 }
@@ -157,7 +157,8 @@ static void example_rows(const struct option_table *table, int depth, struct buf
     }
     buf_printf(out, "%*s// (%s)\n", pad, "", bounds);
     if (shown(row))
-      buf_printf(out, "%*s\"%s\": %s%s\n", pad, "", row->key, row->standard, comma_after(row));
+      buf_printf(out, "%*s\"%s\": %s%s\n", pad, "", row->key,
+                 row->sample ? row->sample : row->standard, comma_after(row));
     else
       buf_printf(out, "%*s// \"%s\": ...\n", pad, "", row->key);
   }

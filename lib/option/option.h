@@ -52,6 +52,7 @@ struct option_row {
   double min, max;          /* of numbers */
   const char *unit;         /* "s", "ms", "bytes", or NULL */
   const char *standard;     /* the default as JSON text; NULL: none (numbers 0, texts NULL) */
+  const char *sample;       /* for the example file, instead of the default */
   const char *const *words; /* NULL-terminated */
   const struct option_table *table;
   bool required;

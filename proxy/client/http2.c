@@ -127,6 +127,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     request_body(st->request, slice_of((const char *)data, len));
   else
     nghttp2_session_consume_stream(session, id, len);
+  if (st && !st->request)
+    http2_stream_discard(st, len);
   return 0;
 }
 

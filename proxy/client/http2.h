@@ -36,6 +36,7 @@ struct http2_stream {
   struct http_head head;   /* while the head arrives; its memory is the request's arena */
   size_t head_bytes;
   bool too_large, began, remote_ended, answered, closed;
+  size_t discarded;  /* of the body, after the answer */
   char *answer; /* a body of our own, of which answer_sent bytes are out */
   size_t answer_len, answer_sent;
 };
@@ -55,3 +56,5 @@ void http2_stream_begin(struct http2_stream *st, bool ended);
 void http2_stream_leave(struct http2_stream *st);
 /* Our END_STREAM is on its way. */
 void http2_stream_answered(struct http2_stream *st);
+/* More of a body that nobody wants any more. */
+void http2_stream_discard(struct http2_stream *st, size_t n);

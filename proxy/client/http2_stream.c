@@ -13,6 +13,7 @@
 
 enum {
   FIELDS_AT_FIRST = 16,
+  DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants */
   FIELD_OVERHEAD_BYTES = 32, /* how SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
 };
 
@@ -299,12 +300,17 @@ void http2_stream_leave(struct http2_stream *st) {
     request_discard(r);
 }
 
-/* A client that is still sending is told that nobody listens (RFC 9113, 8.1). */
 void http2_stream_answered(struct http2_stream *st) {
   st->answered = true;
   if (st->request)
     request_response_complete(st->request);
-  if (!st->remote_ended)
+}
+
+/* A client that goes on for long is told that nobody listens (RFC 9113, 8.1); not
+ * sooner, since some take that for a failure. */
+void http2_stream_discard(struct http2_stream *st, size_t n) {
+  st->discarded += n;
+  if (st->discarded > DISCARD_LIMIT_BYTES && st->answered)
     reset(st, NGHTTP2_NO_ERROR);
 }
 
