@@ -20,7 +20,6 @@ BINARY = os.environ.get("ENGINE_BIN", str(ROOT / "build" / "bench" / "engine"))
 DEADLINE_S = 10
 CHAT = "/v1/chat/completions"
 
-pytestmark = pytest.mark.skipif(not Path(BINARY).exists(), reason="the engine is not built")
 
 
 def eventually(condition, deadline_s=DEADLINE_S):

@@ -1,0 +1,37 @@
+# The front door. `make help` lists what there is.
+CONFIG ?= conf/demo.json
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build format lint clean packages test-packages
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+run: build ## build and start the demo in the foreground
+	@build/headrace token list -c $(CONFIG) | grep -q '^demo ' || \
+	  build/headrace token add demo --owner demo --token hr_demo -c $(CONFIG) >/dev/null
+	@exec build/headrace run -c $(CONFIG)
+
+test: test-packages ## build with sanitizers and run every test
+	@tests/run.sh
+
+build: packages ## build/headrace, optimised
+	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Dtests=false
+	@ninja -C build
+
+format: ## lay out the C sources as .clang-format says
+	@tools="clang-format-14"; . ./tests/install.sh; install_packages $$tools
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+lint: ## say where the layout differs
+	@tools="clang-format-14"; . ./tests/install.sh; install_packages $$tools
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 --dry-run -Werror
+
+clean: ## remove what was built
+	@rm -rf build build-test tests/clients/node_modules
+
+packages:
+	@. ./tests/install.sh; install_packages $$(cat packages.txt)
+
+test-packages:
+	@. ./tests/install.sh; install_packages $$(cat packages.txt tests/packages.txt) $$(node_packages)
