@@ -194,7 +194,8 @@ class Http2:
         fields += [(k.replace("_", "-").lower(), v) for k, v in headers.items()]
         self.h2.send_headers(stream, fields, end_stream=end and not body)
         if body:
-            self.h2.send_data(stream, body, end_stream=end)
+            for at in range(0, len(body), 16384):
+                self.h2.send_data(stream, body[at:at + 16384], end_stream=end and at + 16384 >= len(body))
         self.flush()
         return stream
 
