@@ -8,8 +8,10 @@
 /* Lower case, without port and without the dot of an absolute name. */
 static struct slice host_of(struct request *r) {
   struct slice host = r->head.authority;
-  const char *colon = host.len ? memrchr(host.data, ':', host.len) : NULL;
-  const char *bracket = host.len ? memchr(host.data, ']', host.len) : NULL;
+  if (!host.data)
+    return SLICE_NONE;
+  const char *colon = memrchr(host.data, ':', host.len);
+  const char *bracket = memchr(host.data, ']', host.len);
   if (colon && (!bracket || colon > bracket))
     host.len = (size_t)(colon - host.data);
   if (host.len && host.data[host.len - 1] == '.')
