@@ -17,7 +17,7 @@ import h2.events
 ROOT = Path(__file__).resolve().parents[2]
 HEADRACE = os.environ.get("HEADRACE_BIN", str(ROOT / "build" / "headrace"))
 ENGINE = os.environ.get("ENGINE_BIN", str(ROOT / "build" / "bench" / "engine"))
-DEADLINE_S = 30
+DEADLINE_S = float(os.environ.get("DEADLINE_S", "30"))
 CHAT = "/v1/chat/completions"
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
 STREAM = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}).encode()

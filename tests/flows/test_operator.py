@@ -88,10 +88,11 @@ def test_a_bad_token_file_keeps_what_was_known(start):
 
 def test_stopping_lets_streams_end(start):
     h = start.headrace({"ep": start.engine("--tokens", 20, "--rate", 20).endpoint()})
-    link = h.http2(tls=True)
-    stream = link.ask(body=STREAM)
-    while stream not in link.answers:
-        link.turn()
+    streams = [subprocess.Popen(["curl", "-sSN", "--cacert", str(h.directory / "ca.pem"), version, "-d", STREAM.decode(),
+                                 "-H", "Host: ep.localhost", f"https://localhost:{h.tls_port}/v1/chat/completions"], stdout=subprocess.PIPE, text=True)
+               for version in ("--http2", "--http1.1")]
+    eventually(lambda: h.status("ep")["open"] == 2)
     h.process.terminate()
-    assert link.wait(stream).body.rstrip().endswith(b"[DONE]")
+    for stream in streams:
+        assert stream.communicate()[0].rstrip().endswith("[DONE]") and stream.returncode == 0
     assert h.process.wait(30) == 0
