@@ -63,6 +63,7 @@ struct loop *loop_new(size_t chunk_bytes_max) {
     return NULL;
   list_init(&l->posts);
   list_init(&l->flushes);
+  list_init(&l->unsure);
   l->timer_event_at = USEC_NEVER;
   l->mailbox.fd = -1;
   return loop_open(l, chunk_bytes_max) == OK ? l : loop_free(l);

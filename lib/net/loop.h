@@ -45,6 +45,8 @@ struct loop {
   usec_t now_us; /* 0 until asked for in this turn */
   struct list posts, flushes;
   struct heap timers;
+  struct list unsure; /* transports to be looked at once more; see transport.c */
+  struct timer unsure_timer;
   struct event *timer_event, *mail_event;
   usec_t timer_event_at;
   struct mailbox mailbox; /* messages to this thread; see loop_send */

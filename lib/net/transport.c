@@ -3,11 +3,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { OUT_VECTORS = 64 };
+enum { OUT_VECTORS = 64, UNSURE_US = 50 * 1000 };
 
 void transport_fail(struct transport *t, enum transport_end end) {
   if (t->ended || t->closed)
@@ -136,6 +137,46 @@ static void end_of_input(struct transport *t, bool orderly) {
   transport_fail(t, orderly ? t->ops->ended(t) : TRANSPORT_CUT);
 }
 
+static void look_at_end(struct transport *t);
+static void read_on(struct transport *t);
+
+static bool peer_is_gone(const struct transport *t) {
+  struct pollfd p = {.fd = t->fd, .events = POLLRDHUP};
+  return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP | POLLRDHUP));
+}
+
+static void unsure_due(struct timer *timer) {
+  struct loop *l = container_of(timer, struct loop, unsure_timer);
+  usec_t before = loop_now(l) - UNSURE_US;
+  while (!list_empty(&l->unsure)) {
+    struct transport *t = container_of(l->unsure.next, struct transport, unsure_node);
+    if (t->unsure_us > before &&
+        timer_set(l, &l->unsure_timer, t->unsure_us + UNSURE_US) == OK)
+      return;
+    list_remove(&t->unsure_node);
+    if (!peer_is_gone(t))
+      continue;
+    t->may_read = t->peer_ended = true;
+    look_at_end(t);
+    read_on(t);
+  }
+}
+
+/* A reset that came together with the last bytes has been reported with them, and
+ * libevent hides it: after a short read nothing more would ever be heard. Rather
+ * than one more read(2) each time, whoever has been silent since is looked at once. */
+static void be_unsure(struct transport *t) {
+  struct loop *l = t->loop;
+  t->unsure_us = loop_now(l);
+  list_remove(&t->unsure_node);
+  list_push_back(&l->unsure, &t->unsure_node);
+  if (heap_has(&l->unsure_timer.node))
+    return;
+  timer_init(&l->unsure_timer, unsure_due);
+  if (timer_set(l, &l->unsure_timer, t->unsure_us + UNSURE_US) != OK)
+    list_remove(&t->unsure_node);
+}
+
 /* False when there is nothing more to read for now. */
 static bool read_once(struct transport *t, size_t *budget) {
   ssize_t n = recv(t->fd, t->loop->read_scratch, LOOP_READ_BYTES, 0);
@@ -151,8 +192,10 @@ static bool read_once(struct transport *t, size_t *budget) {
     return false;
   }
   t->bytes_in += (uint64_t)n;
-  if (n < LOOP_READ_BYTES && !t->peer_ended)
+  if (n < LOOP_READ_BYTES && !t->peer_ended) {
     t->may_read = false;
+    be_unsure(t);
+  }
   *budget -= (size_t)n < *budget ? (size_t)n : *budget;
   if (!t->finishing)
     t->ops->take(t, slice_of(t->loop->read_scratch, (size_t)n));
@@ -232,6 +275,7 @@ enum err transport_open(struct transport *t, struct loop *loop, int fd, struct s
   t->may_write = !connecting;
   post_init(&t->read_post, read_run);
   post_init(&t->flush_post, flush_run);
+  list_init(&t->unsure_node);
   t->event = event_new(loop->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET,
                        on_event, t);
   if (!t->event || event_add(t->event, NULL))
@@ -284,6 +328,7 @@ void transport_close(struct transport *t, bool abort) {
   }
   post_cancel(&t->read_post);
   post_cancel(&t->flush_post);
+  list_remove(&t->unsure_node);
   if (t->event)
     event_free(t->event);
   t->event = NULL;

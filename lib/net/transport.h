@@ -73,6 +73,8 @@ struct transport {
   struct slice raw;     /* TLS only: what was read and is not yet decrypted */
   struct chunkq out;    /* bytes (TLS: records) the socket did not take */
   struct post read_post, flush_post;
+  struct list unsure_node; /* in loop->unsure since unsure_us */
+  usec_t unsure_us;
   uint64_t bytes_in, bytes_out; /* on the wire */
   bool connecting : 1, ready : 1, paused : 1, may_read : 1, may_write : 1;
   bool peer_ended : 1; /* the kernel says that the peer will send no more */
