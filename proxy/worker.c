@@ -284,12 +284,12 @@ struct worker_thread *worker_free(struct worker_thread *t) {
     return NULL;
   struct worker *w = &t->worker;
   listeners_close(t);
-  free(t->doors);
   if (w->loop && w->head_bytes) {
     links_close(w);
     worker_settle(w);
     fleet_close(&w->fleet);
   }
+  free(t->doors);
   token_set_unref(w->tokens);
   access_log_free(w->log);
   w->requests = pool_free(w->requests);

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,17 +255,38 @@ enum err token_set_save(const struct token_set *set, const char *path) {
   return e;
 }
 
+static pthread_key_t context_key;
+static EVP_MD *sha256;
+
+static void context_free(void *context) {
+  EVP_MD_CTX_free(context);
+}
+
+static void hash_open(void) {
+  pthread_key_create(&context_key, context_free);
+  sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+__attribute__((destructor)) static void hash_close(void) {
+  EVP_MD_free(sha256);
+}
+
 /* One context a thread, so that hashing allocates nothing. */
+static EVP_MD_CTX *context_get(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, hash_open);
+  EVP_MD_CTX *context = pthread_getspecific(context_key);
+  if (context)
+    return context;
+  context = EVP_MD_CTX_new();
+  if (pthread_setspecific(context_key, context) == 0)
+    return context;
+  EVP_MD_CTX_free(context);
+  return NULL;
+}
+
 void token_hash(struct slice text, unsigned char hash[TOKEN_HASH_BYTES]) {
-  static _Thread_local EVP_MD_CTX *context;
-  static EVP_MD *_Atomic sha256;
-  if (!sha256) {
-    EVP_MD *fetched = EVP_MD_fetch(NULL, "SHA256", NULL), *none = NULL;
-    if (!atomic_compare_exchange_strong(&sha256, &none, fetched))
-      EVP_MD_free(fetched);
-  }
-  if (!context)
-    context = EVP_MD_CTX_new();
+  EVP_MD_CTX *context = context_get();
   unsigned len = 0;
   if (!context || EVP_DigestInit_ex2(context, sha256, NULL) != 1 ||
       EVP_DigestUpdate(context, text.data, text.len) != 1 ||
