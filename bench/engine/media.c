@@ -63,6 +63,17 @@ void media_embeddings(struct conn *c) {
   }
 }
 
+void media_embed(struct conn *c) {
+  if (c->req.body != BODY_JSON || !json_is_object(&c->req.json)) {
+    answer_error(c, 400, "The body is not a JSON object.");
+    return;
+  }
+  buf_text(&c->body, "[");
+  media_add_vector(c, 0);
+  buf_text(&c->body, "]");
+  answer_send(c, 200, ANSWER_JSON);
+}
+
 static void media_transcribed(struct conn *c, uint64_t bytes) {
   buf_printf(&c->body, "{\"text\":\"transcribed %lu bytes\"}", (unsigned long)bytes);
   answer_send(c, 200, ANSWER_JSON);

@@ -144,6 +144,7 @@ static const struct route routes[] = {
     {"POST", "/v1/chat/completions", ROUTE_MODEL, generate_chat},
     {"POST", "/v1/completions", ROUTE_MODEL, generate_completion},
     {"POST", "/v1/embeddings", ROUTE_MODEL, media_embeddings},
+    {"POST", "/embed", ROUTE_MODEL, media_embed},
     {"POST", "/v1/audio/transcriptions", ROUTE_MODEL, media_transcription},
     {"POST", "/api/v1/audio/transcriptions", ROUTE_MODEL, media_transcription},
     {"POST", "/", ROUTE_MODEL, media_toolkit},

@@ -48,7 +48,7 @@ const calls = {
   huggingface: {
     chat: async () => (await hf.chatCompletion({ endpointUrl: `${base}/v1/chat/completions`, model: "m", messages })).choices[0].message,
     stream: async () => collect(hf.chatCompletionStream({ endpointUrl: `${base}/v1/chat/completions`, model: "m", messages })),
-    embeddings: async () => (await hf.featureExtraction({ endpointUrl: `${base}/v1/embeddings`, inputs: "a", input: ["a"], model: "m" })) !== null,
+    embeddings: async () => (await hf.featureExtraction({ endpointUrl: `${base}/embed`, inputs: "a" }))[0].length,
     audio: async () => hf.automaticSpeechRecognition({ endpointUrl: base, data: audio }),
     abortStream: async () =>
       collect(hf.chatCompletionStream({ endpointUrl: `${base}/v1/chat/completions`, model: "m", messages }, { signal: abortOnInput() })),
