@@ -1,17 +1,22 @@
 """Many requests in the hold: none lost, in order, within the limits."""
 import collections
 import json
-import threading
 
-from harness import BODY, CHAT, Engine, Http2, eventually, process_endpoint, read_all
+from harness import BODY, CHAT, eventually, process_endpoint, read_all
 
 TOKENS = [(f"t{i}", f"hr_t{i}", "--owner", "me") for i in range(4)]
 HEAD = ("POST {path} HTTP/1.1\r\nHost: ep.localhost\r\nAuthorization: Bearer hr_t{token}\r\nX-Request-Id: r{n}-t{token}\r\n"
         "X-Scale-Up-Timeout: 120\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
 
 
-def private(start, *engine, **more):
-    return process_endpoint(*engine, log_directory=start.directory, access="private", owner="me", **more)
+def gated(start, *engine, **more):
+    """A private endpoint of one replica that starts when the gate is there."""
+    gate, log = start.directory / "gate", start.directory / "engine.log"
+    e = process_endpoint("--log", log, *engine, log_directory=start.directory, access="private", owner="me",
+                         scaling={"max_replicas": 1}, **more)
+    e["process"]["command"] = ["/bin/sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; exec \"$@\"", "sh",
+                               *e["process"]["command"]]
+    return e, gate, log
 
 
 def hold_many(h, count, per_connection=50):
@@ -48,11 +53,7 @@ def order_of(log, token):
 
 
 def test_a_thousand_held_requests_are_all_answered_by_the_one_replica(start):
-    log = start.directory / "engine.log"
-    gate = start.directory / "gate"
-    endpoint = private(start, "--log", log, "--tokens", 2, scaling={"max_replicas": 1})
-    endpoint["process"]["command"] = ["/bin/sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; exec \"$@\"", "sh",
-                                      *endpoint["process"]["command"]]
+    endpoint, gate, log = gated(start, "--tokens", 2)
     h = start.headrace({"ep": endpoint}, tokens=TOKENS, workers=1)
     links, streams = hold_many(h, 1000)
     assert h.status("ep")["pending"] == 1000
@@ -62,13 +63,16 @@ def test_a_thousand_held_requests_are_all_answered_by_the_one_replica(start):
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len([e for e in lines if e["event"] == "start" and e["id"].startswith("r")]) == 1000
     assert len(h.status("ep")["replicas"]) == 1
+    for token in range(4):
+        order = order_of(lines, token)
+        assert len(order) == 250 and order == sorted(order)
 
 
 def test_concurrency_max_is_never_passed_and_tokens_keep_their_order(start):
-    log = start.directory / "engine.log"
-    h = start.headrace({"ep": private(start, "--log", log, "--load-ms", 3000, "--tokens", 2, concurrency_max=8,
-                                      scaling={"max_replicas": 1})}, tokens=TOKENS, workers=1)
+    endpoint, gate, log = gated(start, "--tokens", 2, concurrency_max=8)
+    h = start.headrace({"ep": endpoint}, tokens=TOKENS, workers=1)
     links, streams = hold_many(h, 200)
+    gate.touch()
     assert collect(links, streams) == {200: 200}
     h.quiet("ep")
     starts = [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == "start" and e["id"].startswith("r")]
@@ -76,15 +80,15 @@ def test_concurrency_max_is_never_passed_and_tokens_keep_their_order(start):
 
 
 def test_one_at_a_time_each_token_is_served_oldest_first_and_they_take_turns(start):
-    log = start.directory / "engine.log"
-    h = start.headrace({"ep": private(start, "--log", log, "--load-ms", 3000, "--tokens", 1, concurrency_max=1,
-                                      scaling={"max_replicas": 1})}, tokens=TOKENS)
+    endpoint, gate, log = gated(start, "--tokens", 1, concurrency_max=1)
+    h = start.headrace({"ep": endpoint}, tokens=TOKENS)
     links, streams = [], []
     for n in range(80):
         session = h.http2()
         streams.append((session, session.ask(token=f"hr_t{0 if n < 50 else n % 4}", X_Request_Id=f"r{n}-t{0 if n < 50 else n % 4}",
                                              X_Scale_Up_Timeout="120")))
         eventually(lambda: h.status("ep")["held"] == n + 1)
+    gate.touch()
     assert collect(links, streams) == {200: 80}
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     for token in range(4):
