@@ -19,7 +19,7 @@ def counted(start, tmp_path):
                    check=True)
     counts = tmp_path / "counts"
     counts.write_bytes(bytes(8 * len(NAMES)))
-    engine = start.engine("--tokens", 1)
+    engine = start.engine("--tokens", 1, "--rate", 0)
     h = start.headrace({"ep": engine.endpoint(default=True, health={"interval_ms": 600000})}, binary=RELEASE, workers=1,
                        env={"LD_PRELOAD": str(library), "HEADRACE_COUNTS": str(counts)}, log={"access": ""},
                        store={"refresh_ms": 60000, "lease_ms": 600000}, scheduler={"tick_ms": 60000})
