@@ -1,6 +1,7 @@
 #include "routes.h"
 #include "answer.h"
 #include "generate.h"
+#include "log.h"
 #include "media.h"
 
 #include <stdlib.h>
@@ -10,6 +11,11 @@ enum { FILL_LETTERS = 26, FILL_BYTES = FILL_LETTERS * 2520, FILL_PIECES_PER_TURN
 
 /* Only for --load-ms to be seen: everything else is refused before it gets here. */
 static void route_health(struct conn *c) {
+  static bool said;
+  if (engine.loaded && !said) {
+    said = true;
+    log_event(c, "healthy"); /* the first time: what a wake is measured from */
+  }
   buf_text(&c->body, engine.loaded ? "{\"status\":\"ok\"}" : "{\"status\":\"loading\"}");
   answer_send(c, engine.loaded ? 200 : 503, ANSWER_JSON);
 }
