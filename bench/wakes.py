@@ -28,7 +28,8 @@ def main():
         delays = []
         try:
             for name in names:
-                assert h.call(host=f"{name}.localhost", X_Scale_Up_Timeout="60").status == 200
+                answer = h.call(host=f"{name}.localhost", X_Scale_Up_Timeout="60")
+                assert answer.status == 200, (answer.body, h.status(name), h.errors()[-2000:])
                 lines = [json.loads(line) for line in Path(f"{log}.{name}").read_text().splitlines()]
                 healthy = next(e["t"] for e in lines if e["event"] == "healthy")
                 reached = next(e["t"] for e in lines if e["event"] == "start" and e["path"].startswith("/v1"))

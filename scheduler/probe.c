@@ -61,8 +61,9 @@ static void progress(evutil_socket_t fd, short what, void *user) {
   struct probe *p = user;
   if (!p->asked) {
     p->asked = true;
-    if (!connected(p) || p->request_len == 0)
-      finish(p, connected(p));
+    bool accepted = connected(p); /* asking clears the error: once only */
+    if (!accepted || p->request_len == 0)
+      finish(p, accepted);
     else if (send(fd, p->request, p->request_len, MSG_NOSIGNAL) != (ssize_t)p->request_len)
       finish(p, false);
     else {

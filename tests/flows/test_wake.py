@@ -114,3 +114,12 @@ def test_beyond_the_paced_limit_503_is_immediate(start):
     eventually(lambda: "headrace_paced_total 1" in h.admin("/metrics")[1])
     assert h.call().status == 503
     waiting.close()
+
+
+def test_a_port_where_nobody_listens_is_not_ready(start):
+    engine = start.engine()
+    h = start.headrace({"up": engine.endpoint(health={"interval_ms": 100})})
+    assert h.call(host="up.localhost").status == 200
+    engine.stop()
+    eventually(lambda: all(r["state"] != "ready" for r in h.status("up")["replicas"]))
+    assert h.call(host="up.localhost", X_Scale_Up_Timeout="1").status == 503
