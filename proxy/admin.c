@@ -46,7 +46,8 @@ static void answer_text(struct evhttp_request *r, int status, const char *text) 
   buf_free(&b);
 }
 
-static void answer_error(struct evhttp_request *r, int status, const char *code, const char *message) {
+static void answer_error(struct evhttp_request *r, int status, const char *code,
+                         const char *message) {
   char body[1024];
   struct buf b = BUF_INIT(sizeof body);
   http_error_body(body, sizeof body, message, "invalid_request_error", NULL, code);
@@ -97,7 +98,8 @@ static void on_other(struct evhttp_request *r, void *user) {
   bool json = query && strcmp(query, "json") == 0;
   struct buf b = BUF_INIT(PAGE_BYTES_MAX);
   if (!path || strncmp(path, "/explain/", 9) != 0)
-    answer_error(r, 404, "not_found", "There is /health, /ready, /metrics, /status and /explain/ENDPOINT.");
+    answer_error(r, 404, "not_found",
+                 "There is /health, /ready, /metrics, /status and /explain/ENDPOINT.");
   else if (!scheduler_explain(a->scheduler, path + 9, json, &b))
     answer_error(r, 404, "endpoint_not_found", "There is no endpoint of that name.");
   else

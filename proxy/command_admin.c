@@ -52,8 +52,10 @@ static int get(const char *config_path, const char *path, struct buf *b, const c
   buf_free(&errors);
   int fd = open_socket(f->config.admin.socket);
   if (fd < 0)
-    fprintf(stderr, "headrace: nobody listens on %s (%s); is it running? start it with: headrace run -c %s\n",
-            f->config.admin.socket, strerror(errno), config_path);
+    fprintf(
+        stderr,
+        "headrace: nobody listens on %s (%s); is it running? start it with: headrace run -c %s\n",
+        f->config.admin.socket, strerror(errno), config_path);
   file_free(f);
   if (fd < 0)
     return 0;
@@ -92,7 +94,8 @@ int command_status(const char *path, bool json) {
   if (root && json) {
     fputs(body, stdout);
   } else if (root) {
-    printf("%-24s %-14s %8s %8s %8s %8s\n", "ENDPOINT", "STATE", "REPLICAS", "PENDING", "HELD", "OPEN");
+    printf("%-24s %-14s %8s %8s %8s %8s\n", "ENDPOINT", "STATE", "REPLICAS", "PENDING", "HELD",
+           "OPEN");
     size_t i;
     json_t *e;
     json_array_foreach(json_object_get(root, "endpoints"), i, e) print_endpoint(e);
@@ -111,7 +114,8 @@ int command_explain(const char *path, const char *endpoint, bool json) {
   if (status == 200)
     printf("%s%s", body, json ? "\n" : "");
   else if (status == 404)
-    fprintf(stderr, "headrace: there is no endpoint \"%s\"; headrace status lists them\n", endpoint);
+    fprintf(stderr, "headrace: there is no endpoint \"%s\"; headrace status lists them\n",
+            endpoint);
   buf_free(&b);
   return status == 200 ? 0 : 1;
 }

@@ -46,12 +46,10 @@ static int64_t expiry(const char *text) {
 }
 
 static bool read_options(int argc, char **argv, struct asked *a) {
-  static const struct option options[] = {{"owner", required_argument, NULL, 'o'},
-                                          {"organisation", required_argument, NULL, 'g'},
-                                          {"endpoint", required_argument, NULL, 'e'},
-                                          {"expires", required_argument, NULL, 'x'},
-                                          {"token", required_argument, NULL, 't'},
-                                          {NULL, 0, NULL, 0}};
+  static const struct option options[] = {
+      {"owner", required_argument, NULL, 'o'},    {"organisation", required_argument, NULL, 'g'},
+      {"endpoint", required_argument, NULL, 'e'}, {"expires", required_argument, NULL, 'x'},
+      {"token", required_argument, NULL, 't'},    {NULL, 0, NULL, 0}};
   int c;
   while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
     if (c == 'o')
@@ -89,7 +87,9 @@ static int do_add(const char *path, struct token_set *set, const struct asked *a
   const char *text = a->text ? a->text : made;
   enum err e = add(set, a, text, &changed);
   if (e == ERR_EXISTS)
-    return fail("there is a token named \"%s\", or of that text, already; revoke it or choose another name", a->name);
+    return fail(
+        "there is a token named \"%s\", or of that text, already; revoke it or choose another name",
+        a->name);
   if (e)
     return fail("%s", err_word(e));
   e = token_set_save(changed, path);
@@ -169,7 +169,8 @@ int command_token(const char *config_path, int argc, char **argv) {
   if (!list && strcmp(argv[0], "add") != 0 && strcmp(argv[0], "revoke") != 0)
     return fail("\"%s\" is not add, list or revoke", argv[0]) + 1;
   if (!read_options(argc, argv, &a) || list != !a.name)
-    return fail("usage: headrace token %s; see headrace help", list ? "list" : "add|revoke NAME") + 1;
+    return fail("usage: headrace token %s; see headrace help", list ? "list" : "add|revoke NAME") +
+           1;
   struct buf errors = BUF_INIT(1 << 16);
   struct file *f = NULL;
   if (file_load(config_path, &f, &errors) != OK) {

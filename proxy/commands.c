@@ -51,11 +51,14 @@ int command_schema(void) {
 
 int command_reference(void) {
   struct buf b = BUF_INIT(TEXT_BYTES_MAX);
-  buf_str(&b, "# Configuration\n\n"
-              "One JSON file with `//` comments. Relative paths are relative to the working directory.\n"
-              "`headrace check -c FILE` says what is wrong and where. Secrets may be `env:NAME` or `file:PATH`.\n"
-              "This page is generated from the option rows: `headrace reference`.\n\n"
-              "| key | allowed | default | reload | what |\n|---|---|---|---|---|\n");
+  buf_str(
+      &b,
+      "# Configuration\n\n"
+      "One JSON file with `//` comments. Relative paths are relative to the working directory.\n"
+      "`headrace check -c FILE` says what is wrong and where. Secrets may be `env:NAME` or "
+      "`file:PATH`.\n"
+      "This page is generated from the option rows: `headrace reference`.\n\n"
+      "| key | allowed | default | reload | what |\n|---|---|---|---|---|\n");
   option_reference(&file_table, &b);
   return print(&b);
 }

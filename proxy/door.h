@@ -12,7 +12,8 @@ struct doors;
 
 /* TLS contexts, and a socket for each worker (a Unix socket's is shared). On
  * error *why names the address or file and the remedy. */
-enum err doors_open(const struct config *c, int workers, struct doors **out, struct buf *why) MUST_CHECK;
+enum err doors_open(const struct config *c, int workers, struct doors **out,
+                    struct buf *why) MUST_CHECK;
 /* After the workers. Accepts NULL; returns NULL. */
 struct doors *doors_free(struct doors *d);
 int doors_count(const struct doors *d);

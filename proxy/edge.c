@@ -126,7 +126,8 @@ static struct fleet_news *news_of(const struct edge_endpoint *e, const char *nam
   return n;
 }
 
-static void tell_workers(struct edge *edge, const struct edge_endpoint *e, const char *name, bool gone) {
+static void tell_workers(struct edge *edge, const struct edge_endpoint *e, const char *name,
+                         bool gone) {
   for (int i = 0; i < edge->worker_count; i++) {
     struct fleet_news *n = news_of(e, name, gone);
     if (n && worker_news(edge->workers[i], n) != OK)
@@ -277,7 +278,8 @@ static enum err workers_open(struct edge *edge, struct buf *why) {
   memset(edge->cells, 0, bytes);
   edge->process.worker_count = count;
   for (int i = 0; !e && i < count; i++) {
-    e = worker_new(&edge->process, i, &edge->cells[i], edge->doors, edge->log_fd, &edge->workers[i]);
+    e = worker_new(&edge->process, i, &edge->cells[i], edge->doors, edge->log_fd,
+                   &edge->workers[i]);
     edge->worker_count += !e;
   }
   return e;
@@ -291,8 +293,8 @@ static enum err edge_open(struct edge *edge, struct buf *why) {
   gethostname(host, sizeof host - 1);
   snprintf(edge->id, sizeof edge->id, "%s-%08x", host, random);
   edge->incarnation = clock_wall() / 1000;
-  edge->process.pace = pace_new(edge->config->pace_window_s * USEC_PER_S,
-                                edge->config->paced_requests_max);
+  edge->process.pace =
+      pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
   enum err e = edge->process.pace ? log_open(edge, why) : ERR_MEMORY;
   if (!e)
     e = workers_open(edge, why);

@@ -13,7 +13,8 @@
 static struct option_row rows[CONFIG_ROWS + 3];
 
 /* Two endpoints may not claim the same: the later one is at fault. */
-static bool same_host(const struct endpoint_def *a, const struct endpoint_def *b, const char **which) {
+static bool same_host(const struct endpoint_def *a, const struct endpoint_def *b,
+                      const char **which) {
   for (char **x = a->hosts; x && *x; x++)
     for (char **y = b->hosts; y && *y; y++)
       if (strcmp(*x, *y) == 0) {
@@ -53,7 +54,8 @@ static void check_file(struct option_load *l, const struct option_path *at, stru
                        void *object) {
   struct file *f = object;
   if (f->config.listener_count == 0)
-    option_error(l, NULL, NULL, "there are no listeners; add \"listeners\": [{\"address\": \"127.0.0.1:8443\"}]");
+    option_error(l, NULL, NULL,
+                 "there are no listeners; add \"listeners\": [{\"address\": \"127.0.0.1:8443\"}]");
   for (int i = 0; i < f->endpoint_count; i++)
     for (int k = 0; k < i; k++)
       check_pair(l, f->endpoints[k], f->endpoints[i]);
@@ -63,11 +65,11 @@ const struct option_table file_table = {sizeof(struct file), rows, check_file};
 
 __attribute__((constructor)) static void put_rows_together(void) {
   memcpy(rows, config_rows, CONFIG_ROWS * sizeof *rows);
-  rows[CONFIG_ROWS] = (struct option_row){"scheduler", OPTION_OBJECT,
-                                          .offset = offsetof(struct file, scheduler),
-                                          .table = &scheduler_table,
-                                          .help = "The companion that starts and stops replicas."};
-  rows[CONFIG_ROWS + 1] = (struct option_row){"endpoints", OPTION_MAP,
+  rows[CONFIG_ROWS] = (struct option_row){
+      "scheduler", OPTION_OBJECT, .offset = offsetof(struct file, scheduler),
+      .table = &scheduler_table, .help = "The companion that starts and stops replicas."};
+  rows[CONFIG_ROWS + 1] = (struct option_row){"endpoints",
+                                              OPTION_MAP,
                                               .offset = offsetof(struct file, endpoints),
                                               .count_offset = offsetof(struct file, endpoint_count),
                                               .table = &endpoint_table,

@@ -25,7 +25,9 @@ static void print_request(const struct config_listener *l, const struct endpoint
                           const char *options) {
   printf("  curl -sS --cacert %s/ca.pem %s \\\n"
          "    -H 'Authorization: Bearer hr_%s' -H 'Content-Type: application/json' \\\n"
-         "    -d '{\"model\":\"%s\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}' \\\n"
+         "    -d "
+         "'{\"model\":\"%s\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+         "\"Hello\"}]}' \\\n"
          "    https://localhost:%d/v1/chat/completions\n",
          l->self_signed_directory, options, e->name, e->name, port);
 }
@@ -37,9 +39,11 @@ void greeting_print(const struct file *f) {
   struct address a;
   if (e && l && address_parse(l->address, &a) == OK) {
     int port = address_port((struct sockaddr *)&a.storage);
-    printf("\nThe endpoint is at zero replicas. Without a word about waiting, it says 503 with Retry-After:\n\n");
+    printf("\nThe endpoint is at zero replicas. Without a word about waiting, it says 503 with "
+           "Retry-After:\n\n");
     print_request(l, e, port, "-i");
-    printf("\nThe same request, held until a replica is up, then streamed, over HTTP/2 and over HTTP/1.1:\n\n");
+    printf("\nThe same request, held until a replica is up, then streamed, over HTTP/2 and over "
+           "HTTP/1.1:\n\n");
     print_request(l, e, port, "-N --http2 -H 'X-Scale-Up-Timeout: 60'");
     printf("\n");
     print_request(l, e, port, "-N --http1.1 -H 'X-Scale-Up-Timeout: 60'");

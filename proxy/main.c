@@ -47,9 +47,11 @@ int main(int argc, char **argv) {
   argc = common_options(argc, argv, &path, &json);
   const char *command = argc > 1 ? argv[1] : "";
   if (strcmp(command, "token") == 0)
-    return argc > 2 ? command_token(path, argc - 2, argv + 2) : usage_error("token add, list or revoke?");
+    return argc > 2 ? command_token(path, argc - 2, argv + 2)
+                    : usage_error("token add, list or revoke?");
   if (strcmp(command, "explain") == 0)
-    return argc == 3 ? command_explain(path, argv[2], json) : usage_error("explain which endpoint?");
+    return argc == 3 ? command_explain(path, argv[2], json)
+                     : usage_error("explain which endpoint?");
   if (argc > 2)
     return usage_error("too many arguments");
   if (strcmp(command, "run") == 0)

@@ -44,42 +44,55 @@ static const struct {
   size_t offset;
   double scale;
 } endpoint_families[] = {
-    {"headrace_pending", METRIC_GAUGE, "Requests without a final status, held ones included.", CELL(pending), 1},
+    {"headrace_pending", METRIC_GAUGE, "Requests without a final status, held ones included.",
+     CELL(pending), 1},
     {"headrace_held", METRIC_GAUGE, "Requests waiting for a replica.", CELL(held), 1},
     {"headrace_open", METRIC_GAUGE, "Responses being streamed.", CELL(open), 1},
-    {"headrace_pending_request_seconds", METRIC_COUNTER, "Integral of pending over time, as of the last change.", CELL(pending_us), 1e-6},
-    {"headrace_endpoint_requests", METRIC_COUNTER, "Requests that asked for a replica.", CELL(requests_total), 1},
-    {"headrace_request_bytes", METRIC_COUNTER, "Request body bytes received.", CELL(request_bytes), 1},
-    {"headrace_response_bytes", METRIC_COUNTER, "Response body bytes received from replicas.", CELL(response_bytes), 1},
-    {"headrace_replays", METRIC_COUNTER, "Requests sent again after a replica refused.", CELL(replays), 1},
+    {"headrace_pending_request_seconds", METRIC_COUNTER,
+     "Integral of pending over time, as of the last change.", CELL(pending_us), 1e-6},
+    {"headrace_endpoint_requests", METRIC_COUNTER, "Requests that asked for a replica.",
+     CELL(requests_total), 1},
+    {"headrace_request_bytes", METRIC_COUNTER, "Request body bytes received.", CELL(request_bytes),
+     1},
+    {"headrace_response_bytes", METRIC_COUNTER, "Response body bytes received from replicas.",
+     CELL(response_bytes), 1},
+    {"headrace_replays", METRIC_COUNTER, "Requests sent again after a replica refused.",
+     CELL(replays), 1},
 };
 
 static void endpoint_numbers(const struct edge *e, struct exposition *x) {
   for (size_t i = 0; i < sizeof endpoint_families / sizeof *endpoint_families; i++) {
-    exposition_family(x, endpoint_families[i].name, endpoint_families[i].type, endpoint_families[i].help);
+    exposition_family(x, endpoint_families[i].name, endpoint_families[i].type,
+                      endpoint_families[i].help);
     view_t v;
     for (size_t at = 0; edge_next(e, &at, &v);) {
       const char *labels[] = {"endpoint", v.shared->name, NULL};
       exposition_value(x, labels,
-                       (double)cells_sum(e, &v, endpoint_families[i].offset) * endpoint_families[i].scale);
+                       (double)cells_sum(e, &v, endpoint_families[i].offset) *
+                           endpoint_families[i].scale);
     }
   }
 }
 
 static void statuses(const struct edge *e, struct exposition *x) {
   static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
-  exposition_family(x, "headrace_requests", METRIC_COUNTER, "Requests that are over, by class of status.");
+  exposition_family(x, "headrace_requests", METRIC_COUNTER,
+                    "Requests that are over, by class of status.");
   view_t v;
   for (size_t at = 0; edge_next(e, &at, &v);)
     for (int i = 0; i < 6; i++) {
       const char *labels[] = {"endpoint", v.shared->name, "class", classes[i], NULL};
-      exposition_value(x, labels, (double)cells_sum(e, &v, CELL(statuses) + (size_t)i * sizeof(cell_t)));
+      exposition_value(x, labels,
+                       (double)cells_sum(e, &v, CELL(statuses) + (size_t)i * sizeof(cell_t)));
     }
-  exposition_family(x, "headrace_endings", METRIC_COUNTER, "Requests that are over, by how they ended.");
+  exposition_family(x, "headrace_endings", METRIC_COUNTER,
+                    "Requests that are over, by how they ended.");
   for (size_t at = 0; edge_next(e, &at, &v);)
     for (int i = 0; i < ENDINGS; i++) {
-      const char *labels[] = {"endpoint", v.shared->name, "ending", ending_word((enum ending)i), NULL};
-      exposition_value(x, labels, (double)cells_sum(e, &v, CELL(endings) + (size_t)i * sizeof(cell_t)));
+      const char *labels[] = {"endpoint", v.shared->name, "ending", ending_word((enum ending)i),
+                              NULL};
+      exposition_value(x, labels,
+                       (double)cells_sum(e, &v, CELL(endings) + (size_t)i * sizeof(cell_t)));
     }
 }
 
@@ -94,8 +107,10 @@ static void latency(const struct edge *e, struct exposition *x, const char *name
     const char *labels[] = {"endpoint", v.shared->name, NULL};
     int64_t buckets[LATENCY_BUCKETS];
     for (int i = 0; i < LATENCY_BUCKETS; i++)
-      buckets[i] = cells_sum(e, &v, offset + offsetof(struct latency_cell, buckets) + (size_t)i * sizeof(cell_t));
-    double sum = (double)cells_sum(e, &v, offset + offsetof(struct latency_cell, sum_us)) / USEC_PER_S;
+      buckets[i] = cells_sum(
+          e, &v, offset + offsetof(struct latency_cell, buckets) + (size_t)i * sizeof(cell_t));
+    double sum =
+        (double)cells_sum(e, &v, offset + offsetof(struct latency_cell, sum_us)) / USEC_PER_S;
     exposition_histogram(x, labels, bounds, LATENCY_BUCKETS - 1, buckets, sum);
   }
 }
@@ -129,25 +144,29 @@ static const struct {
   size_t offset;
 } worker_families[] = {
     {"headrace_connections", METRIC_GAUGE, "Client connections.", WCELL(connections)},
-    {"headrace_connections_opened", METRIC_COUNTER, "Client connections accepted.", WCELL(connections_total)},
+    {"headrace_connections_opened", METRIC_COUNTER, "Client connections accepted.",
+     WCELL(connections_total)},
     {"headrace_tls_handshakes", METRIC_COUNTER, "TLS handshakes completed.", WCELL(tls_handshakes)},
     {"headrace_tls_failures", METRIC_COUNTER, "TLS connections that failed.", WCELL(tls_failures)},
     {"headrace_http1_requests", METRIC_COUNTER, "HTTP/1 requests read.", WCELL(requests_http1)},
     {"headrace_http2_requests", METRIC_COUNTER, "HTTP/2 requests read.", WCELL(requests_http2)},
-    {"headrace_bad_requests", METRIC_COUNTER, "Requests that could not be read.", WCELL(bad_requests)},
+    {"headrace_bad_requests", METRIC_COUNTER, "Requests that could not be read.",
+     WCELL(bad_requests)},
     {"headrace_unauthorized", METRIC_COUNTER, "Requests answered 401.", WCELL(unauthorized)},
     {"headrace_forbidden", METRIC_COUNTER, "Requests answered 403.", WCELL(forbidden)},
     {"headrace_unknown_host", METRIC_COUNTER, "Requests for no endpoint.", WCELL(unknown_host)},
     {"headrace_limited", METRIC_COUNTER, "Requests refused by a limit.", WCELL(limited)},
     {"headrace_paced", METRIC_COUNTER, "Repeated 503s that were kept back.", WCELL(paced)},
-    {"headrace_log_lines_dropped", METRIC_COUNTER, "Access log lines that were too long.", WCELL(log_lines_dropped)},
+    {"headrace_log_lines_dropped", METRIC_COUNTER, "Access log lines that were too long.",
+     WCELL(log_lines_dropped)},
 };
 
 static void worker_numbers(const struct edge *e, struct exposition *x) {
   for (size_t i = 0; i < sizeof worker_families / sizeof *worker_families; i++) {
     int64_t n = 0;
     for (int k = 0; k < edge_workers(e); k++)
-      n += cell_get((const cell_t *)((const char *)edge_worker_cell(e, k) + worker_families[i].offset));
+      n += cell_get(
+          (const cell_t *)((const char *)edge_worker_cell(e, k) + worker_families[i].offset));
     exposition_family(x, worker_families[i].name, worker_families[i].type, worker_families[i].help);
     exposition_value(x, NULL, (double)n);
   }
@@ -160,7 +179,8 @@ void report_metrics(const struct edge *e, bool openmetrics, struct buf *out) {
   statuses(e, &x);
   replicas(e, &x);
   latency(e, &x, "headrace_hold_seconds", "How long requests were held.", CELL(hold));
-  latency(e, &x, "headrace_first_byte_seconds", "From the request to the response head.", CELL(first_byte));
+  latency(e, &x, "headrace_first_byte_seconds", "From the request to the response head.",
+          CELL(first_byte));
   latency(e, &x, "headrace_request_seconds", "From the request to its end.", CELL(total));
   exposition_end(&x);
 }
@@ -168,7 +188,8 @@ void report_metrics(const struct edge *e, bool openmetrics, struct buf *out) {
 static void status_endpoint(const struct edge *e, const view_t *v, struct buf *out) {
   struct account_sum sum = sum_of(e, v);
   const struct endpoint_record *r = v->record;
-  buf_printf(out, "{\"name\":\"%s\",\"state\":\"%s\",\"access\":\"%s\",\"reason\":", v->shared->name,
+  buf_printf(out,
+             "{\"name\":\"%s\",\"state\":\"%s\",\"access\":\"%s\",\"reason\":", v->shared->name,
              endpoint_state_word(r->state), endpoint_access_word(r->def->access));
   buf_json(out, slice_str(r->reason));
   buf_printf(out,
@@ -177,9 +198,9 @@ static void status_endpoint(const struct edge *e, const view_t *v, struct buf *o
              (long long)sum.pending, (long long)sum.held, (long long)sum.open,
              (long long)sum.requests_total, (long long)r->cold_start_ms);
   for (int i = 0; i < r->replica_count; i++)
-    buf_printf(out, "%s{\"id\":\"%s\",\"address\":\"%s\",\"state\":\"%s\",\"active\":%lld}", i ? "," : "",
-               r->replicas[i].id, r->replicas[i].address, replica_state_word(r->replicas[i].state),
-               (long long)active_on(e, v->replicas[i]));
+    buf_printf(out, "%s{\"id\":\"%s\",\"address\":\"%s\",\"state\":\"%s\",\"active\":%lld}",
+               i ? "," : "", r->replicas[i].id, r->replicas[i].address,
+               replica_state_word(r->replicas[i].state), (long long)active_on(e, v->replicas[i]));
   buf_str(out, "]}");
 }
 
@@ -187,9 +208,10 @@ void report_status(const struct edge *e, struct buf *out) {
   static usec_t began;
   if (!began)
     began = clock_mono();
-  buf_printf(out, "{\"version\":\"%s\",\"proxy\":\"%s\",\"uptime_s\":%lld,\"workers\":%d,\"endpoints\":[",
-             HEADRACE_VERSION, edge_id(e), (long long)((clock_mono() - began) / USEC_PER_S),
-             edge_workers(e));
+  buf_printf(
+      out, "{\"version\":\"%s\",\"proxy\":\"%s\",\"uptime_s\":%lld,\"workers\":%d,\"endpoints\":[",
+      HEADRACE_VERSION, edge_id(e), (long long)((clock_mono() - began) / USEC_PER_S),
+      edge_workers(e));
   view_t v;
   bool first = true;
   for (size_t at = 0; edge_next(e, &at, &v); first = false) {

@@ -77,8 +77,8 @@ static void stop_asked(evutil_socket_t fd, short what, void *user) {
   p->stopping = true;
   admin_stopping(p->admin);
   log_line("headrace", now ? "stopping at once" : "stopping: requests may end; again to hurry");
-  if (!now && timer_set(p->loop, &p->hurry_timer,
-                        loop_now(p->loop) + SHUTDOWN_GRACE_S * USEC_PER_S) != OK)
+  if (!now &&
+      timer_set(p->loop, &p->hurry_timer, loop_now(p->loop) + SHUTDOWN_GRACE_S * USEC_PER_S) != OK)
     now = true;
   edge_stop(p->edge, now, edge_done, p);
 }

@@ -54,7 +54,8 @@ struct tokens *tokens_new(struct loop *loop, const char *path,
   struct tokens *t = calloc(1, sizeof *t);
   if (!t)
     return NULL;
-  *t = (struct tokens){.loop = loop, .path = path, .changed = changed, .problem = problem, .user = user};
+  *t = (struct tokens){
+      .loop = loop, .path = path, .changed = changed, .problem = problem, .user = user};
   timer_init(&t->timer, look);
   t->seen.st_size = -1; /* nothing is like this: the first look loads */
   look(&t->timer);

@@ -122,8 +122,8 @@ static void listeners_close(struct worker_thread *t) {
 }
 
 static void clients_close(struct worker *w) {
-  list_each(node, &w->open_clients)
-      client_close(container_of(node, struct client, node), false);
+  list_each (node, &w->open_clients)
+    client_close(container_of(node, struct client, node), false);
 }
 
 /* Whether the last client has gone; then the loop may end. */
@@ -179,7 +179,7 @@ enum err worker_start(struct worker_thread *t) {
 
 /* Held requests look again when something may have changed for them. */
 static void wake_held(struct worker *w, const struct endpoint *of) {
-  list_each(node, &w->held) {
+  list_each (node, &w->held) {
     struct request *r = container_of(node, struct request, node);
     if (!of || r->endpoint == of)
       request_wake(r);
@@ -215,7 +215,7 @@ static void stop_came(struct mail *m) {
   free(wm);
   w->stopping = true;
   listeners_close(t);
-  list_each(node, &w->open_clients) {
+  list_each (node, &w->open_clients) {
     struct client *c = container_of(node, struct client, node);
     if (now || !c->protocol)
       client_close(c, false);
@@ -275,8 +275,8 @@ static void worker_settle(struct worker *w) {
 }
 
 static void links_close(struct worker *w) {
-  list_each(node, &w->replica_links)
-      pool_close(container_of(node, struct replica_connection, worker_node));
+  list_each (node, &w->replica_links)
+    pool_close(container_of(node, struct replica_connection, worker_node));
 }
 
 struct worker_thread *worker_free(struct worker_thread *t) {

@@ -17,8 +17,8 @@ struct worker_thread;
 enum err worker_new(struct process *p, int index, struct worker_cell *cell, struct doors *doors,
                     int log_fd, struct worker_thread **out) MUST_CHECK;
 enum err worker_start(struct worker_thread *t) MUST_CHECK;
-/* By mail; the receiver owns the news, and takes a reference of the set. ERR_MEMORY: not sent, and the
- * news still the caller's. */
+/* By mail; the receiver owns the news, and takes a reference of the set. ERR_MEMORY: not sent, and
+ * the news still the caller's. */
 enum err worker_news(struct worker_thread *t, struct fleet_news *n) MUST_CHECK;
 enum err worker_tokens(struct worker_thread *t, struct token_set *s) MUST_CHECK;
 /* No new connections or requests; the thread ends when the last request has, or, with

@@ -19,7 +19,8 @@ const struct option_table scheduler_table = {
     (const struct option_row[]){
         {"port_min", OPTION_INTEGER, AT(port_min), .min = 1024, .max = 65535, .standard = "20000",
          .reload = OPTION_RESTART,
-         .help = "First port given to children; keep the range outside the system's ephemeral ports."},
+         .help =
+             "First port given to children; keep the range outside the system's ephemeral ports."},
         {"port_max", OPTION_INTEGER, AT(port_max), .min = 1024, .max = 65535, .standard = "29999",
          .reload = OPTION_RESTART, .help = "Last port given to children."},
         {"state_directory", OPTION_STRING, AT(state_directory), .standard = "\"run/state\"",

@@ -17,12 +17,12 @@ struct driver_replica {
   struct loop *loop;
   const struct scheduler_config *config;
   const struct endpoint_def *def;
-  int index;              /* from 0; a static one's address is addresses[index] */
+  int index; /* from 0; a static one's address is addresses[index] */
   const char *id;
-  char address[128];      /* filled by start */
-  char log_path[512];     /* where it writes what it has to say; "" when unknown */
+  char address[128];  /* filled by start */
+  char log_path[512]; /* where it writes what it has to say; "" when unknown */
   void (*exited)(struct driver_replica *r); /* it is gone; from the loop */
-  void *state;            /* the driver's */
+  void *state;                              /* the driver's */
 };
 
 struct driver_ops {

@@ -90,7 +90,8 @@ static enum err files_for(const struct driver_replica *r, posix_spawn_file_actio
     return ERR_IO;
   }
   if (posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0) ||
-      posix_spawn_file_actions_addopen(actions, 1, r->log_path, O_WRONLY | O_CREAT | O_APPEND, 0644) ||
+      posix_spawn_file_actions_addopen(actions, 1, r->log_path, O_WRONLY | O_CREAT | O_APPEND,
+                                       0644) ||
       posix_spawn_file_actions_adddup2(actions, 1, 2) ||
       (p->directory && posix_spawn_file_actions_addchdir_np(actions, p->directory)))
     return ERR_MEMORY;
@@ -104,8 +105,8 @@ static int spawn_with(struct process_state *s, posix_spawn_file_actions_t *actio
   sigemptyset(&none);
   sigfillset(&all);
   posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
@@ -165,7 +166,9 @@ static enum err process_start(struct driver_replica *r, struct buf *why) {
   s->port = ports_take(r->config, &s->lock_fd);
   enum err e = s->port ? OK : ERR_LIMIT;
   if (e)
-    buf_str(why, "no free port in the range port_min to port_max, or its state_directory cannot be written");
+    buf_str(
+        why,
+        "no free port in the range port_min to port_max, or its state_directory cannot be written");
   snprintf(r->address, sizeof r->address, "127.0.0.1:%d", s->port);
   snprintf(r->log_path, sizeof r->log_path, "%s/%s.log", r->def->process.log_directory, r->id);
   if (!e)

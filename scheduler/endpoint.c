@@ -266,8 +266,8 @@ static void stop_gently(struct scheduled_replica *r, usec_t now) {
 
 /* Every proxy has heard of it, and nobody has a request there. */
 static bool is_drained(const struct scheduled *e, const struct scheduled_replica *r) {
-  return e->load_count == 0 || (r->loads_since_drain >= LOADS_BEFORE_STOP * e->load_count &&
-                                active_on(e, r) == 0);
+  return e->load_count == 0 ||
+         (r->loads_since_drain >= LOADS_BEFORE_STOP * e->load_count && active_on(e, r) == 0);
 }
 
 static void replica_step(struct scheduled_replica *r, usec_t now) {
@@ -377,8 +377,8 @@ void scheduled_decide(struct scheduled *e, usec_t now) {
     e->failures = 0;
     e->dirty = true;
   }
-  struct policy_decision d = policy_decide(&e->policy, &e->def->scaling, e->def->paused, e->desired,
-                                           count_alive(e), &s);
+  struct policy_decision d =
+      policy_decide(&e->policy, &e->def->scaling, e->def->paused, e->desired, count_alive(e), &s);
   if (!d.reason[0] || d.desired == e->desired)
     return;
   note(e, &d);

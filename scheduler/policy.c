@@ -97,14 +97,15 @@ struct policy_decision policy_decide(struct policy *p, const struct endpoint_sca
       mean_over(p, s, scaling->scale_up_window_s * USEC_PER_S, p->up_since, &mean) &&
       mean / alive > scaling->pending_per_replica)
     return decide(p, s, current + 1,
-                  "mean pending %.2f per replica (%.2f over %d) for %lld s is above %.2f", mean / alive,
-                  mean, alive, (long long)scaling->scale_up_window_s, scaling->pending_per_replica);
+                  "mean pending %.2f per replica (%.2f over %d) for %lld s is above %.2f",
+                  mean / alive, mean, alive, (long long)scaling->scale_up_window_s,
+                  scaling->pending_per_replica);
   if (current > 1 && current > least &&
       mean_over(p, s, scaling->scale_down_window_s * USEC_PER_S, p->down_since, &mean) &&
       mean / (current - 1) < scaling->pending_per_replica)
     return decide(p, s, current - 1,
-                  "mean pending %.2f for %lld s would be %.2f per replica with %d, below %.2f", mean,
-                  (long long)scaling->scale_down_window_s, mean / (current - 1), current - 1,
+                  "mean pending %.2f for %lld s would be %.2f per replica with %d, below %.2f",
+                  mean, (long long)scaling->scale_down_window_s, mean / (current - 1), current - 1,
                   scaling->pending_per_replica);
   if (current > 0 && least == 0 && scaling->scale_to_zero_s > 0 &&
       s->at - p->active_at >= scaling->scale_to_zero_s * USEC_PER_S)

@@ -92,10 +92,11 @@ enum err probe_start(struct loop *l, const char *address, const char *path, int6
   *p = (struct probe){.loop = l, .done = done, .user = user};
   timer_init(&p->timer, timed_out);
   if (path)
-    p->request_len = (size_t)snprintf(p->request, sizeof p->request,
-                                      "GET %s HTTP/1.1\r\nhost: %s\r\nuser-agent: headrace-probe\r\n"
-                                      "connection: close\r\n\r\n",
-                                      path, a.storage.ss_family == AF_UNIX ? "localhost" : address);
+    p->request_len =
+        (size_t)snprintf(p->request, sizeof p->request,
+                         "GET %s HTTP/1.1\r\nhost: %s\r\nuser-agent: headrace-probe\r\n"
+                         "connection: close\r\n\r\n",
+                         path, a.storage.ss_family == AF_UNIX ? "localhost" : address);
   p->fd = p->request_len < sizeof p->request ? connect_start(&a) : -1;
   if (p->fd >= 0)
     p->event = event_new(l->base, p->fd, EV_WRITE | EV_PERSIST, progress, p);

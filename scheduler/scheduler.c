@@ -76,7 +76,8 @@ static void load_went(void *user, const char *endpoint, const char *proxy) {
     scheduled_load_gone(e, proxy);
 }
 
-static enum err add(struct scheduler *s, struct endpoint_def *def, scheduler_log_fn log, void *user) {
+static enum err add(struct scheduler *s, struct endpoint_def *def, scheduler_log_fn log,
+                    void *user) {
   struct scheduled *e = scheduled_new(def, s->loop, s->store, s->config);
   if (!e)
     return ERR_MEMORY;

@@ -16,7 +16,8 @@ struct buf {
   bool failed;
 };
 
-#define BUF_INIT(limit) {.limit_bytes = (limit)}
+#define BUF_INIT(limit)                                                                            \
+  { .limit_bytes = (limit) }
 
 void buf_add(struct buf *b, struct slice s);
 void buf_str(struct buf *b, const char *text);

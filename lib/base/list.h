@@ -9,12 +9,13 @@ struct list {
   struct list *next, *prev;
 };
 
-#define LIST_INIT(name) {&(name), &(name)}
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define LIST_INIT(name)                                                                            \
+  { &(name), &(name) }
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* Walks from the oldest to the newest; the current entry may be removed. */
-#define list_each(it, head)                                                                   \
-  for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                   \
+#define list_each(it, head)                                                                        \
+  for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                        \
        it = it##_next, it##_next = it->next)
 
 static inline void list_init(struct list *l) {

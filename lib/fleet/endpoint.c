@@ -65,7 +65,8 @@ const char *replica_state_word(enum replica_state s) {
 }
 
 const char *endpoint_access_word(enum endpoint_access a) {
-  static const char *const words[] = {
-      [ACCESS_PRIVATE] = "private", [ACCESS_AUTHENTICATED] = "authenticated", [ACCESS_PUBLIC] = "public"};
+  static const char *const words[] = {[ACCESS_PRIVATE] = "private",
+                                      [ACCESS_AUTHENTICATED] = "authenticated",
+                                      [ACCESS_PUBLIC] = "public"};
   return words[a];
 }

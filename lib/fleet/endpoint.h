@@ -61,7 +61,7 @@ struct endpoint_process {
 
 struct endpoint_scaling {
   int64_t min_replicas, max_replicas;
-  int64_t scale_to_zero_s; /* 3600; 0: never. Needs min_replicas 0 */
+  int64_t scale_to_zero_s;    /* 3600; 0: never. Needs min_replicas 0 */
   double pending_per_replica; /* 1.5: mean pending per ready or starting replica that adds one */
   int64_t scale_up_window_s, scale_down_window_s; /* 20, 300 */
 };
@@ -69,8 +69,8 @@ struct endpoint_scaling {
 struct endpoint_def {
   char *name;
   /* the edge */
-  char **hosts;   /* exact hosts besides <name>.<domain> */
-  bool is_default; /* serves hosts nobody else claims */
+  char **hosts;                  /* exact hosts besides <name>.<domain> */
+  bool is_default;               /* serves hosts nobody else claims */
   struct endpoint_route *routes; /* by path prefix on any of the edge's own hosts */
   int route_count;
   enum endpoint_access access;
@@ -82,13 +82,13 @@ struct endpoint_def {
   int64_t queue_max_s;     /* how long a request queues when every replica is full */
   int64_t hold_requests_max, hold_bytes_max;
   int64_t body_limit_bytes; /* 0: none */
-  int64_t head_timeout_s; /* 0: the proxy's own replica_head_timeout_s */
+  int64_t head_timeout_s;   /* 0: the proxy's own replica_head_timeout_s */
   bool paused;
   /* the scheduler */
-  int driver; /* enum endpoint_driver */
+  int driver;       /* enum endpoint_driver */
   char **addresses; /* static: "host:port", "[v6]:port" or "unix:PATH" */
   struct endpoint_process process;
-  char *health_path;  /* NULL: the port accepting is enough */
+  char *health_path; /* NULL: the port accepting is enough */
   int64_t health_interval_ms, health_timeout_ms;
   int64_t start_grace_s; /* must be ready by then */
   int64_t stop_grace_s;  /* TERM, then after this KILL */
@@ -118,9 +118,9 @@ enum { REPLICAS_PER_ENDPOINT_MAX = 256 };
 struct endpoint_record {
   struct endpoint_def *def;
   enum endpoint_state state;
-  char reason[512];         /* for operators: why it is failed, the last log lines; "" else */
-  int64_t cold_start_ms;    /* learned from past starts, 0 when unknown: for Retry-After */
-  int64_t version;          /* grows with each change of this record */
+  char reason[512];      /* for operators: why it is failed, the last log lines; "" else */
+  int64_t cold_start_ms; /* learned from past starts, 0 when unknown: for Retry-After */
+  int64_t version;       /* grows with each change of this record */
   struct replica_record *replicas;
   int replica_count;
 };

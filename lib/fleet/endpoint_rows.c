@@ -12,8 +12,10 @@
 enum { DAY_S = 86400, YEAR_S = 366 * DAY_S };
 
 #define WHOLE(key_, member, min_, max_, unit_, standard_, help_)                                   \
-  {key_, OPTION_INTEGER, AT(member), .min = min_, .max = max_, .unit = unit_,                      \
-   .standard = standard_, .help = help_}
+  {                                                                                                \
+    key_, OPTION_INTEGER, AT(member), .min = min_, .max = max_, .unit = unit_,                     \
+                                      .standard = standard_, .help = help_                         \
+  }
 
 static const char *const access_words[] = {"private", "authenticated", "public", NULL};
 static const char *const drivers[] = {"process", "static", NULL};
@@ -50,7 +52,8 @@ static const struct option_table cors_table = {
         {"credentials", OPTION_BOOL, offsetof(struct endpoint_cors, credentials),
          .standard = "false", .help = "Whether cookies and client certificates may be sent."},
         {"max_age_s", OPTION_INTEGER, offsetof(struct endpoint_cors, max_age_s), .min = 0,
-         .max = DAY_S, .unit = "s", .standard = "600", .help = "How long a preflight is remembered."},
+         .max = DAY_S, .unit = "s", .standard = "600",
+         .help = "How long a preflight is remembered."},
         {NULL},
     },
     NULL};
@@ -59,12 +62,14 @@ static const struct option_table process_table = {
     sizeof(struct endpoint_process),
     (const struct option_row[]){
         {"command", OPTION_STRINGS, offsetof(struct endpoint_process, command), .standard = "[]",
-         .sample = "[\"vllm\", \"serve\", \"MODEL\", \"--host\", \"{host}\", \"--port\", \"{port}\"]",
+         .sample =
+             "[\"vllm\", \"serve\", \"MODEL\", \"--host\", \"{host}\", \"--port\", \"{port}\"]",
          .help = "Program and arguments; {port}, {host}, {replica} and {endpoint} are replaced."},
-        {"environment", OPTION_PAIRS, offsetof(struct endpoint_process, environment), .standard = "{}",
+        {"environment", OPTION_PAIRS, offsetof(struct endpoint_process, environment),
+         .standard = "{}",
          .help = "Added to the environment; values may be env:NAME or file:PATH."},
-        {"directory", OPTION_STRING, offsetof(struct endpoint_process, directory), .standard = "\".\"",
-         .help = "Working directory of the process."},
+        {"directory", OPTION_STRING, offsetof(struct endpoint_process, directory),
+         .standard = "\".\"", .help = "Working directory of the process."},
         {"log_directory", OPTION_STRING, offsetof(struct endpoint_process, log_directory),
          .standard = "\"run/log\"", .help = "Output goes to a file per replica here."},
         {NULL},
@@ -78,7 +83,8 @@ static const struct option_table health_table = {
          .help = "Health route: 200 is ready. Without one, the port accepting is enough."},
         WHOLE("interval_ms", health_interval_ms, 50, 600000, "ms", "1000",
               "How often a ready replica is asked; a starting one is asked every 100 ms at least."),
-        WHOLE("timeout_ms", health_timeout_ms, 10, 600000, "ms", "2000", "How long an answer may take."),
+        WHOLE("timeout_ms", health_timeout_ms, 10, 600000, "ms", "2000",
+              "How long an answer may take."),
         {NULL},
     },
     NULL};
@@ -88,14 +94,16 @@ static void check_scaling(struct option_load *l, const struct option_path *at, s
                           void *object) {
   struct endpoint_scaling *s = object;
   if (s->min_replicas > s->max_replicas)
-    option_error(l, at, "min_replicas", "%lld is more than max_replicas (%lld); lower it or raise the other",
+    option_error(l, at, "min_replicas",
+                 "%lld is more than max_replicas (%lld); lower it or raise the other",
                  (long long)s->min_replicas, (long long)s->max_replicas);
   if (s->min_replicas == 0)
     return;
   if (json_object_get(given, "scale_to_zero_s") && s->scale_to_zero_s > 0)
-    option_error(l, at, "scale_to_zero_s",
-                 "needs min_replicas 0, which is %lld; set min_replicas to 0 or remove scale_to_zero_s",
-                 (long long)s->min_replicas);
+    option_error(
+        l, at, "scale_to_zero_s",
+        "needs min_replicas 0, which is %lld; set min_replicas to 0 or remove scale_to_zero_s",
+        (long long)s->min_replicas);
   s->scale_to_zero_s = 0;
 }
 
@@ -110,7 +118,8 @@ static const struct option_table scaling_table = {
          .help = "Never more."},
         {"scale_to_zero_s", OPTION_INTEGER, SCALE(scale_to_zero_s), .min = 0, .max = YEAR_S,
          .unit = "s", .standard = "3600",
-         .help = "To zero replicas after this long without requests; 0 is never. Needs min_replicas 0."},
+         .help = "To zero replicas after this long without requests; 0 is never. Needs "
+                 "min_replicas 0."},
         {"pending_per_replica", OPTION_REAL, SCALE(pending_per_replica), .min = 0.01, .max = 10000,
          .standard = "1.5",
          .help = "Mean pending requests per ready or starting replica above which one is added."},
@@ -138,7 +147,8 @@ static void check_static(struct option_load *l, const struct option_path *at,
     struct address a;
     if (address_parse(*text, &a) != OK)
       option_error(l, at, "addresses",
-                   "\"%s\" is not an address; allowed is \"127.0.0.1:8000\", \"[::1]:8000\" or \"unix:PATH\"",
+                   "\"%s\" is not an address; allowed is \"127.0.0.1:8000\", \"[::1]:8000\" or "
+                   "\"unix:PATH\"",
                    *text);
   }
 }
@@ -148,11 +158,13 @@ static void check_endpoint(struct option_load *l, const struct option_path *at,
   struct endpoint_def *d = object;
   d->refs = 1;
   if (!is_label(d->name))
-    option_error(l, at, NULL, "an endpoint's name is a DNS label: a-z, 0-9 and -, at most %d characters",
+    option_error(l, at, NULL,
+                 "an endpoint's name is a DNS label: a-z, 0-9 and -, at most %d characters",
                  ENDPOINT_NAME_BYTES_MAX);
   if (d->access == ACCESS_PRIVATE && !d->owner && !(d->organisations && d->organisations[0]))
-    option_error(l, at, NULL, "a private endpoint needs an \"owner\" or \"organisations\", or nobody "
-                              "could reach it; or set \"access\"");
+    option_error(l, at, NULL,
+                 "a private endpoint needs an \"owner\" or \"organisations\", or nobody "
+                 "could reach it; or set \"access\"");
   if (d->driver == ENDPOINT_DRIVER_STATIC)
     check_static(l, at, d);
   else if (!d->process.command || !d->process.command[0])
@@ -169,8 +181,10 @@ const struct option_table endpoint_table = {
         {"routes", OPTION_OBJECTS, AT(routes), AT(route_count), .table = &route_table,
          .help = "Path prefixes it answers for on any host that no endpoint claims."},
         {"access", OPTION_WORD, AT(access), .words = access_words, .standard = "\"private\"",
-         .help = "private: tokens of its owner or organisations; authenticated: any known token; public."},
-        {"owner", OPTION_STRING, AT(owner), .sample = "\"me\"", .help = "Whose tokens may reach a private endpoint."},
+         .help = "private: tokens of its owner or organisations; authenticated: any known token; "
+                 "public."},
+        {"owner", OPTION_STRING, AT(owner), .sample = "\"me\"",
+         .help = "Whose tokens may reach a private endpoint."},
         {"organisations", OPTION_STRINGS, AT(organisations), .standard = "[]",
          .help = "Organisations whose tokens may, too."},
         {"pass_token", OPTION_BOOL, AT(pass_token), .standard = "false",
@@ -192,13 +206,15 @@ const struct option_table endpoint_table = {
         {"paused", OPTION_BOOL, AT(paused), .standard = "false",
          .help = "No replicas; requests get 400 endpoint_paused."},
         {"driver", OPTION_WORD, AT(driver), .words = drivers, .standard = "\"process\"",
-         .help = "process: local children are started and stopped; static: addresses that are there."},
+         .help =
+             "process: local children are started and stopped; static: addresses that are there."},
         {"addresses", OPTION_STRINGS, AT(addresses), .standard = "[]",
          .help = "static: where the replicas are."},
         {"process", OPTION_OBJECT, AT(process), .table = &process_table,
          .help = "process: what to start."},
         {"health", OPTION_OBJECT, 0, .table = &health_table, .help = "When a replica is ready."},
-        WHOLE("start_grace_s", start_grace_s, 1, DAY_S, "s", "600", "A replica must be ready after this."),
+        WHOLE("start_grace_s", start_grace_s, 1, DAY_S, "s", "600",
+              "A replica must be ready after this."),
         WHOLE("stop_grace_s", stop_grace_s, 0, DAY_S, "s", "10", "From TERM to KILL."),
         WHOLE("drain_grace_s", drain_grace_s, 0, DAY_S, "s", "600",
               "How long open requests may take before a replica that goes is stopped."),

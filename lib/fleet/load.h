@@ -16,12 +16,12 @@ struct load_replica {
 
 struct load_record {
   char endpoint[ENDPOINT_NAME_BYTES_MAX + 1];
-  char proxy[64];         /* the publishing proxy's id */
-  int64_t incarnation;    /* wall-clock ms of that proxy's start */
-  int64_t at_us;          /* of the publisher's monotonic clock: the t of the integrals */
-  int64_t pending;        /* no final status yet, held ones included */
-  int64_t held;           /* of these, waiting in our hold */
-  int64_t open;           /* status sent, body streaming */
+  char proxy[64];      /* the publishing proxy's id */
+  int64_t incarnation; /* wall-clock ms of that proxy's start */
+  int64_t at_us;       /* of the publisher's monotonic clock: the t of the integrals */
+  int64_t pending;     /* no final status yet, held ones included */
+  int64_t held;        /* of these, waiting in our hold */
+  int64_t open;        /* status sent, body streaming */
   int64_t pending_us, held_us, open_us; /* the integrals: count x microseconds */
   int64_t requests_total; /* requests that have entered the hold step since the start */
   int64_t wanted_ms;      /* wall clock: since when a waiter wants a replica; 0: nobody does */

@@ -158,7 +158,8 @@ static enum err token_read(struct token_set *s, const json_t *o, size_t i, const
     return ERR_MEMORY;
   if (!name || !hash_parse(json_string_value(json_object_get(o, "sha256")), t->hash)) {
     token_free(t);
-    buf_printf(why, "%s: tokens[%zu]: needs a \"name\" and a \"sha256\" of 64 hexadecimal digits", path, i);
+    buf_printf(why, "%s: tokens[%zu]: needs a \"name\" and a \"sha256\" of 64 hexadecimal digits",
+               path, i);
     return ERR_SYNTAX;
   }
   t->name = strdup(name);
@@ -325,7 +326,8 @@ static const struct token *find_name(const struct token_set *s, const char *name
   return NULL;
 }
 
-enum err token_set_add(const struct token_set *s, const struct token *token, struct token_set **out) {
+enum err token_set_add(const struct token_set *s, const struct token *token,
+                       struct token_set **out) {
   if (find_name(s, token->name))
     return ERR_EXISTS;
   struct token_set *copy;

@@ -35,7 +35,8 @@ size_t http_error_body(char *to, size_t room, const char *message, const char *t
                        const char *param, const char *code) {
   assert(room >= ERROR_BODY_BYTES_MIN);
   char *at = stpcpy(to, "{\"error\":{\"message\":\"");
-  size_t rest = 3 * WORD_BYTES_MAX + sizeof "{\"error\":{\"message\":\"\",\"type\":\"\",\"param\":\"\",\"code\":\"\"}}";
+  size_t rest = 3 * WORD_BYTES_MAX +
+                sizeof "{\"error\":{\"message\":\"\",\"type\":\"\",\"param\":\"\",\"code\":\"\"}}";
   at = escaped(at, room - rest, message);
   at = stpcpy(at, "\",\"type\":\"");
   at = escaped(at, WORD_BYTES_MAX, type ? type : "server_error");

@@ -63,7 +63,7 @@ enum http_method {
 };
 
 struct http_field {
-  struct slice name; /* as received; lower case when it came by HTTP/2 */
+  struct slice name;  /* as received; lower case when it came by HTTP/2 */
   struct slice value; /* without surrounding white space */
   enum http_name id;
 };
@@ -71,8 +71,8 @@ struct http_field {
 /* How the end of a body is found (RFC 9112, 6.3). */
 enum http_framing {
   HTTP_NO_BODY,
-  HTTP_LENGTH,  /* content_length bytes */
-  HTTP_CHUNKED, /* chunked transfer coding; in HTTP/2: DATA until END_STREAM, length unknown */
+  HTTP_LENGTH,      /* content_length bytes */
+  HTTP_CHUNKED,     /* chunked transfer coding; in HTTP/2: DATA until END_STREAM, length unknown */
   HTTP_UNTIL_CLOSE, /* a response that ends with its connection */
 };
 
@@ -88,10 +88,10 @@ struct http_head {
   /* both */
   int minor_version; /* HTTP/1.minor; 1 for HTTP/2 */
   enum http_framing framing;
-  int64_t content_length; /* bytes; -1 when not given */
-  bool keep_alive;        /* HTTP/1: the sender would keep the connection */
-  bool expect_continue;   /* RFC 9110, 10.1.1 */
-  bool upgrade;           /* Connection lists "upgrade" and an Upgrade field is there */
+  int64_t content_length;    /* bytes; -1 when not given */
+  bool keep_alive;           /* HTTP/1: the sender would keep the connection */
+  bool expect_continue;      /* RFC 9110, 10.1.1 */
+  bool upgrade;              /* Connection lists "upgrade" and an Upgrade field is there */
   struct http_field *fields; /* field_count of field_max are in use */
   uint16_t field_count, field_max;
 };
@@ -124,7 +124,8 @@ bool http_field_is_hop_by_hop(const struct http_head *h, const struct http_field
 bool http_is_token(struct slice s);
 /* Field value bytes: no CR, LF, NUL or other control but tab (RFC 9110, 5.5). */
 bool http_is_field_value(struct slice s);
-/* A request target's path and query: no control, space or byte over 0x7e; begins with '/' or is "*". */
+/* A request target's path and query: no control, space or byte over 0x7e; begins with '/' or is
+ * "*". */
 bool http_is_target(struct slice s);
 /* host [":" port]: a registered name, IPv4 or bracketed IPv6 (RFC 3986, 3.2.2). */
 bool http_is_authority(struct slice s);

@@ -37,7 +37,8 @@ size_t http1_head_end(struct slice in, size_t *scanned);
 enum err http1_parse_request(struct slice in, struct http_head *h) MUST_CHECK;
 /* `method` is that of the request answered: HEAD has no body, whatever the head
  * says (RFC 9112, 6.3). 1xx, 204 and 304 have none either. */
-enum err http1_parse_response(struct slice in, enum http_method method, struct http_head *h) MUST_CHECK;
+enum err http1_parse_response(struct slice in, enum http_method method,
+                              struct http_head *h) MUST_CHECK;
 
 /* What http1_body_next found. */
 enum http1_event {
@@ -50,10 +51,10 @@ enum http1_event {
 
 struct http1_body {
   enum http_framing framing;
-  int64_t left;          /* bytes of the body or of the current chunk still to come */
-  uint8_t state;         /* of the chunk parser */
-  uint32_t line_bytes;   /* of a chunk-size or trailer line so far, against its limit */
-  uint32_t trailer_bytes;/* of all trailers so far, against HTTP1_TRAILER_LIMIT */
+  int64_t left;           /* bytes of the body or of the current chunk still to come */
+  uint8_t state;          /* of the chunk parser */
+  uint32_t line_bytes;    /* of a chunk-size or trailer line so far, against its limit */
+  uint32_t trailer_bytes; /* of all trailers so far, against HTTP1_TRAILER_LIMIT */
 };
 
 /* Named limits of a chunked body. A chunk-size line with its extensions (which
@@ -67,7 +68,8 @@ void http1_body_init(struct http1_body *b, const struct http_head *h);
  * complete in *in is left there with HTTP1_MORE (in->len > 0): the caller keeps
  * those bytes and presents them again with more behind them; everywhere else
  * HTTP1_MORE leaves *in empty. */
-enum http1_event http1_body_next(struct http1_body *b, struct slice *in, struct slice *span, struct slice *value);
+enum http1_event http1_body_next(struct http1_body *b, struct slice *in, struct slice *span,
+                                 struct slice *value);
 /* Whether the end of the connection is a proper end of this body
  * (only for HTTP_UNTIL_CLOSE, or after HTTP1_END). */
 bool http1_body_may_close(const struct http1_body *b);

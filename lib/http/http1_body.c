@@ -3,7 +3,7 @@
 #include "lib/http/http1.h"
 
 enum body_state {
-  BODY_PLAIN,      /* a length, or until close */
+  BODY_PLAIN,       /* a length, or until close */
   CHUNK_SIZE_FIRST, /* at least one digit must come */
   CHUNK_SIZE,
   CHUNK_EXTENSION, /* ignored to the end of the line */

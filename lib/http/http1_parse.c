@@ -88,8 +88,8 @@ static enum err framing_collect(const struct http_head *h, struct framing_facts 
     if (e)
       return e;
   }
-  if (facts->codings && (facts->lengths || facts->codings > 1 || !facts->chunked ||
-                         h->minor_version == 0))
+  if (facts->codings &&
+      (facts->lengths || facts->codings > 1 || !facts->chunked || h->minor_version == 0))
     return ERR_SYNTAX;
   return facts->differing ? ERR_SYNTAX : OK;
 }
@@ -97,20 +97,20 @@ static enum err framing_collect(const struct http_head *h, struct framing_facts 
 static void connection_read(struct http_head *h) {
   h->keep_alive = h->minor_version >= 1 ? !http_head_lists(h, HTTP_CONNECTION, SLICE("close"))
                                         : http_head_lists(h, HTTP_CONNECTION, SLICE("keep-alive"));
-  h->upgrade = http_head_get(h, HTTP_UPGRADE) &&
-               http_head_lists(h, HTTP_CONNECTION, SLICE("upgrade"));
+  h->upgrade =
+      http_head_get(h, HTTP_UPGRADE) && http_head_lists(h, HTTP_CONNECTION, SLICE("upgrade"));
 }
 
 /* "http://host/path?query" becomes "/path?query" for host (RFC 9112, 3.2.2). */
 static enum err absolute_form(struct http_head *h) {
-  size_t scheme = slice_equal_nocase(slice_of(h->target.data, h->target.len < 7 ? h->target.len : 7),
-                                     SLICE("http://"))
-                      ? 7
-                  : slice_equal_nocase(
-                        slice_of(h->target.data, h->target.len < 8 ? h->target.len : 8),
-                        SLICE("https://"))
-                      ? 8
-                      : 0;
+  size_t scheme =
+      slice_equal_nocase(slice_of(h->target.data, h->target.len < 7 ? h->target.len : 7),
+                         SLICE("http://"))
+          ? 7
+      : slice_equal_nocase(slice_of(h->target.data, h->target.len < 8 ? h->target.len : 8),
+                           SLICE("https://"))
+          ? 8
+          : 0;
   if (!scheme)
     return OK;
   struct slice rest = slice_skip(h->target, scheme);
@@ -175,12 +175,10 @@ enum err http1_parse_request(struct slice in, struct http_head *h) {
   if (e)
     return e;
   connection_read(h);
-  h->expect_continue = h->minor_version >= 1 && slice_equal_nocase(http_head_value(h, HTTP_EXPECT),
-                                                                   SLICE("100-continue"));
+  h->expect_continue = h->minor_version >= 1 &&
+                       slice_equal_nocase(http_head_value(h, HTTP_EXPECT), SLICE("100-continue"));
   h->content_length = facts.length;
-  h->framing = facts.codings       ? HTTP_CHUNKED
-               : facts.length > 0  ? HTTP_LENGTH
-                                   : HTTP_NO_BODY;
+  h->framing = facts.codings ? HTTP_CHUNKED : facts.length > 0 ? HTTP_LENGTH : HTTP_NO_BODY;
   return OK;
 }
 

@@ -11,7 +11,8 @@ void exposition_family(struct exposition *e, const char *name, enum metric_type 
   e->name = name;
   e->type = type;
   const char *suffix = type == METRIC_COUNTER && !e->openmetrics ? "_total" : "";
-  buf_printf(e->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, help, name, suffix, words[type]);
+  buf_printf(e->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, help, name, suffix,
+             words[type]);
 }
 
 static void put_label(struct buf *out, bool first, const char *name, const char *value) {
@@ -24,8 +25,8 @@ static void put_label(struct buf *out, bool first, const char *name, const char 
   buf_str(out, "\"");
 }
 
-static void sample(struct exposition *e, const char *suffix, metric_labels labels, const char *bound,
-                   double value) {
+static void sample(struct exposition *e, const char *suffix, metric_labels labels,
+                   const char *bound, double value) {
   bool first = true;
   buf_printf(e->out, "%s%s", e->name, suffix);
   for (; labels && labels[0]; labels += 2, first = false)
@@ -39,13 +40,14 @@ void exposition_value(struct exposition *e, metric_labels labels, double value) 
   sample(e, e->type == METRIC_COUNTER ? "_total" : "", labels, NULL, value);
 }
 
-void exposition_histogram(struct exposition *e, metric_labels labels, const double *bounds, int count,
-                          const int64_t *buckets, double sum) {
+void exposition_histogram(struct exposition *e, metric_labels labels, const double *bounds,
+                          int count, const int64_t *buckets, double sum) {
   int64_t seen = 0;
   for (int i = 0; i <= count; i++) {
     char text[32] = "+Inf";
     if (i < count)
-      snprintf(text, sizeof text, e->openmetrics && bounds[i] == (int)bounds[i] ? "%.1f" : "%.15g", bounds[i]);
+      snprintf(text, sizeof text, e->openmetrics && bounds[i] == (int)bounds[i] ? "%.1f" : "%.15g",
+               bounds[i]);
     seen += buckets[i];
     sample(e, "_bucket", labels, text, (double)seen);
   }

@@ -14,7 +14,7 @@ enum { ADDRESS_TEXT_BYTES = 128, ADDRESS_KEY_BYTES = 32 };
 struct address {
   struct sockaddr_storage storage;
   socklen_t len;
-  bool both_families; /* an IPv6 wildcard that takes IPv4 too */
+  bool both_families;            /* an IPv6 wildcard that takes IPv4 too */
   char text[ADDRESS_TEXT_BYTES]; /* as it was written */
 };
 

@@ -35,7 +35,8 @@ static int fail(int fd, const struct address *a, struct buf *why) {
   if (error == EADDRINUSE)
     remedy = "; another process listens there: stop it or choose another port";
   else if (error == EACCES)
-    remedy = "; ports below 1024 need root or CAP_NET_BIND_SERVICE, a Unix socket a writable directory";
+    remedy =
+        "; ports below 1024 need root or CAP_NET_BIND_SERVICE, a Unix socket a writable directory";
   else if (error == EADDRNOTAVAIL)
     remedy = "; no interface of this machine has that address";
   buf_printf(why, "cannot listen on %s: %s%s", a->text, strerror(error), remedy);

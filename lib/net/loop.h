@@ -23,7 +23,7 @@ struct transport;
 struct transport;
 
 enum {
-  LOOP_READ_BYTES = 64 * 1024,  /* one read(2) takes in at most this much */
+  LOOP_READ_BYTES = 64 * 1024,   /* one read(2) takes in at most this much */
   LOOP_WRITE_BYTES = 256 * 1024, /* what one connection may put out in one write(2) */
 };
 

@@ -112,7 +112,8 @@ static bool pair_begin(struct pair *p, const char *name, int days) {
 static bool ca_make(struct pair *p) {
   return pair_begin(p, "headrace local CA", CA_DAYS) &&
          X509_set_issuer_name(p->certificate, X509_get_subject_name(p->certificate)) == 1 &&
-         extension(p->certificate, p->certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+         extension(p->certificate, p->certificate, NID_basic_constraints,
+                   "critical,CA:TRUE,pathlen:0") &&
          extension(p->certificate, p->certificate, NID_key_usage, "critical,keyCertSign,cRLSign") &&
          extension(p->certificate, p->certificate, NID_subject_key_identifier, "hash") &&
          X509_sign(p->certificate, p->key, EVP_sha256()) > 0;
@@ -146,7 +147,8 @@ static enum err ensure_leaf(const struct pair *ca, bool ca_is_new, char *const *
   if (!good) {
     pair_close(&leaf);
     leaf = (struct pair){NULL, NULL};
-    e = leaf_make(&leaf, ca, names) ? pair_write(&leaf, paths->certificate, paths->key, why) : ERR_TLS;
+    e = leaf_make(&leaf, ca, names) ? pair_write(&leaf, paths->certificate, paths->key, why)
+                                    : ERR_TLS;
   }
   pair_close(&leaf);
   return e;

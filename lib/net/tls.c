@@ -27,7 +27,7 @@ struct tls_context {
   int count;
   unsigned char alpn[ALPN_WIRE_BYTES];
   unsigned alpn_len;
-  pthread_mutex_t lock; /* of the ticket keys */
+  pthread_mutex_t lock;      /* of the ticket keys */
   struct ticket_key keys[2]; /* the one in use, the one before it */
 };
 
@@ -55,14 +55,18 @@ static enum err pair_use(SSL_CTX *ctx, const struct tls_pair *pair, struct buf *
   ERR_clear_error();
   BIO *bio = BIO_new_file(pair->certificate, "r");
   if (!bio)
-    return fail(why, pair->certificate, "the certificate file cannot be read; check path and permissions");
+    return fail(why, pair->certificate,
+                "the certificate file cannot be read; check path and permissions");
   BIO_free(bio);
   if (SSL_CTX_use_certificate_chain_file(ctx, pair->certificate) != 1)
-    return fail(why, pair->certificate, "no PEM certificate in it; the leaf must come first, then its chain");
+    return fail(why, pair->certificate,
+                "no PEM certificate in it; the leaf must come first, then its chain");
   const char *key_name = key_is_text(pair->key) ? "the key" : pair->key;
   EVP_PKEY *key = key_read(pair->key);
   if (!key)
-    return fail(why, key_name, "no readable PEM private key; check path, permissions and that it has no passphrase");
+    return fail(
+        why, key_name,
+        "no readable PEM private key; check path, permissions and that it has no passphrase");
   int used = SSL_CTX_use_PrivateKey(ctx, key);
   EVP_PKEY_free(key);
   if (used != 1)
@@ -85,7 +89,8 @@ static int choose_certificate(SSL *ssl, int *alert, void *user) {
   const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   for (int wild = 0; name && wild < 2; wild++)
     for (int i = 0; i < c->count; i++)
-      if (X509_check_host(c->leaves[i], name, 0, wild ? 0 : X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1) {
+      if (X509_check_host(c->leaves[i], name, 0, wild ? 0 : X509_CHECK_FLAG_NO_WILDCARDS, NULL) ==
+          1) {
         SSL_set_SSL_CTX(ssl, c->contexts[i]);
         return SSL_TLSEXT_ERR_OK;
       }

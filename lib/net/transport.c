@@ -70,8 +70,7 @@ static void put_gathered(struct transport *t) {
 static void put_queued(struct transport *t) {
   while (t->may_write && !chunkq_empty(&t->out)) {
     struct iovec iov[OUT_VECTORS];
-    struct msghdr m = {.msg_iov = iov,
-                       .msg_iovlen = (size_t)chunkq_iov(&t->out, iov, OUT_VECTORS)};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)chunkq_iov(&t->out, iov, OUT_VECTORS)};
     ssize_t n = sendmsg(t->fd, &m, MSG_NOSIGNAL);
     if (n < 0 && errno == EAGAIN) {
       t->may_write = false;
@@ -150,8 +149,7 @@ static void unsure_due(struct timer *timer) {
   usec_t before = loop_now(l) - UNSURE_US;
   while (!list_empty(&l->unsure)) {
     struct transport *t = container_of(l->unsure.next, struct transport, unsure_node);
-    if (t->unsure_us > before &&
-        timer_set(l, &l->unsure_timer, t->unsure_us + UNSURE_US) == OK)
+    if (t->unsure_us > before && timer_set(l, &l->unsure_timer, t->unsure_us + UNSURE_US) == OK)
       return;
     list_remove(&t->unsure_node);
     if (!peer_is_gone(t))
@@ -276,8 +274,8 @@ enum err transport_open(struct transport *t, struct loop *loop, int fd, struct s
   post_init(&t->read_post, read_run);
   post_init(&t->flush_post, flush_run);
   list_init(&t->unsure_node);
-  t->event = event_new(loop->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET,
-                       on_event, t);
+  t->event =
+      event_new(loop->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET, on_event, t);
   if (!t->event || event_add(t->event, NULL))
     return ERR_MEMORY;
   return ssl ? transport_tls_open(t) : OK;

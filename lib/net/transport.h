@@ -36,8 +36,8 @@ enum {
 };
 
 enum transport_end {
-  TRANSPORT_EOF,   /* the peer ended its side in order (TLS: close_notify seen) */
-  TRANSPORT_CUT,   /* reset, timed out, or a TLS stream that ended without close_notify */
+  TRANSPORT_EOF,        /* the peer ended its side in order (TLS: close_notify seen) */
+  TRANSPORT_CUT,        /* reset, timed out, or a TLS stream that ended without close_notify */
   TRANSPORT_TLS_FAILED, /* handshake or record failure */
 };
 
@@ -69,9 +69,9 @@ struct transport {
   struct loop *loop;
   int fd;
   struct event *event;
-  struct ssl_st *ssl;   /* TLS only */
-  struct slice raw;     /* TLS only: what was read and is not yet decrypted */
-  struct chunkq out;    /* bytes (TLS: records) the socket did not take */
+  struct ssl_st *ssl; /* TLS only */
+  struct slice raw;   /* TLS only: what was read and is not yet decrypted */
+  struct chunkq out;  /* bytes (TLS: records) the socket did not take */
   struct post read_post, flush_post;
   struct list unsure_node; /* in loop->unsure since unsure_us */
   usec_t unsure_us;
@@ -88,8 +88,8 @@ struct transport {
  * descriptor. `ssl` NULL means plain; else an accepting SSL object that the transport owns from
  * now on. Registers the event. For a connecting one, on_ready says it is
  * connected and on_end(TRANSPORT_CUT) that it failed. */
-enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl, bool connecting,
-                        const struct transport_events *events) MUST_CHECK;
+enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl,
+                        bool connecting, const struct transport_events *events) MUST_CHECK;
 /* Accepts all bytes; ERR_CLOSED once a write has failed (the chunk pool being
  * exhausted is one reason): then on_end follows from the loop. */
 enum err transport_send(struct transport *t, const struct iovec *iov, int count) MUST_CHECK;

@@ -10,12 +10,15 @@ static bool has_table(const struct option_row *row) {
 }
 
 static void bounds_text(const struct option_row *row, char *to, size_t room) {
-  static const char *const words[] = {
-      [OPTION_BOOL] = "true or false",   [OPTION_OCTAL] = "file mode",
-      [OPTION_STRING] = "string",        [OPTION_SECRET] = "string, env:NAME or file:PATH",
-      [OPTION_STRINGS] = "list of strings", [OPTION_PAIRS] = "object of strings (or env:NAME, file:PATH)",
-      [OPTION_OBJECT] = "object",        [OPTION_OBJECTS] = "list of objects",
-      [OPTION_MAP] = "objects by name"};
+  static const char *const words[] = {[OPTION_BOOL] = "true or false",
+                                      [OPTION_OCTAL] = "file mode",
+                                      [OPTION_STRING] = "string",
+                                      [OPTION_SECRET] = "string, env:NAME or file:PATH",
+                                      [OPTION_STRINGS] = "list of strings",
+                                      [OPTION_PAIRS] = "object of strings (or env:NAME, file:PATH)",
+                                      [OPTION_OBJECT] = "object",
+                                      [OPTION_OBJECTS] = "list of objects",
+                                      [OPTION_MAP] = "objects by name"};
   if (row->type == OPTION_INTEGER || row->type == OPTION_REAL)
     snprintf(to, room, "%.17g to %.17g%s%s", row->min, row->max, row->unit ? " " : "",
              row->unit ? row->unit : "");
@@ -31,16 +34,24 @@ static void reference_rows(const struct option_table *table, const char *prefix,
     char bounds[256], path[256];
     bounds_text(row, bounds, sizeof bounds);
     snprintf(path, sizeof path, "%s%s%s", prefix, row->key,
-             row->type == OPTION_MAP ? ".NAME." : row->type == OPTION_OBJECTS ? "[]." : ".");
+             row->type == OPTION_MAP       ? ".NAME."
+             : row->type == OPTION_OBJECTS ? "[]."
+                                           : ".");
     if (has_table(row)) {
-      buf_printf(out, "\n## %.*s\n\n%s\n\n| key | allowed | default | reload | what |\n|---|---|---|---|---|\n",
-                 (int)strlen(path) - 1, path, row->help);
+      buf_printf(
+          out,
+          "\n## %.*s\n\n%s\n\n| key | allowed | default | reload | what |\n|---|---|---|---|---|\n",
+          (int)strlen(path) - 1, path, row->help);
       reference_rows(row->table, path, out);
       continue;
     }
     buf_printf(out, "| `%s%s` | %s | %s%s%s | %s | %s |\n", prefix, row->key, bounds,
-               row->standard ? "`" : "", row->standard ? row->standard : row->required ? "required" : "",
-               row->standard ? "`" : "", row->reload == OPTION_LIVE ? "live" : "restart", row->help);
+               row->standard ? "`" : "",
+               row->standard   ? row->standard
+               : row->required ? "required"
+                               : "",
+               row->standard ? "`" : "", row->reload == OPTION_LIVE ? "live" : "restart",
+               row->help);
   }
 }
 
@@ -60,8 +71,12 @@ static json_t *schema_row(const struct option_row *row) {
                                          : json_pack("{s:s}", "type", types[row->type]);
   json_object_set_new(s, "description", json_string(row->help));
   if (row->type == OPTION_INTEGER || row->type == OPTION_REAL) {
-    json_object_set_new(s, "minimum", row->type == OPTION_REAL ? json_real(row->min) : json_integer((json_int_t)row->min));
-    json_object_set_new(s, "maximum", row->type == OPTION_REAL ? json_real(row->max) : json_integer((json_int_t)row->max));
+    json_object_set_new(s, "minimum",
+                        row->type == OPTION_REAL ? json_real(row->min)
+                                                 : json_integer((json_int_t)row->min));
+    json_object_set_new(s, "maximum",
+                        row->type == OPTION_REAL ? json_real(row->max)
+                                                 : json_integer((json_int_t)row->max));
   }
   for (int i = 0; row->type == OPTION_WORD && row->words[i]; i++) {
     if (i == 0)
@@ -215,7 +230,8 @@ static json_t *value_of(const struct option_row *row, const char *object) {
   json_t *v = row->type == OPTION_MAP ? json_object() : json_array();
   for (int i = 0; i < count; i++)
     if (row->type == OPTION_OBJECTS) {
-      json_array_append_new(v, values_of(row->table, *(char *const *)at + (size_t)i * row->table->size));
+      json_array_append_new(
+          v, values_of(row->table, *(char *const *)at + (size_t)i * row->table->size));
     } else {
       const char *member = (*(char *const *const *)at)[i];
       json_object_set_new(v, *(char *const *)member, values_of(row->table, member));

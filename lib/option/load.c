@@ -9,7 +9,12 @@
 #include "lib/option/option.h"
 #include "lib/option/source.h"
 
-enum { KEY_TEXT_BYTES = 512, SECRET_BYTES_MAX = 64 * 1024, SUGGEST_DISTANCE_MAX = 2, WORD_MAX = 48 };
+enum {
+  KEY_TEXT_BYTES = 512,
+  SECRET_BYTES_MAX = 64 * 1024,
+  SUGGEST_DISTANCE_MAX = 2,
+  WORD_MAX = 48
+};
 
 struct option_load {
   struct option_source source;
@@ -178,7 +183,8 @@ static char *secret_resolve(struct option_load *l, const struct option_path *at,
   if (strncmp(text, "env:", 4) == 0) {
     const char *value = getenv(text + 4);
     if (!value)
-      option_error(l, at, NULL, "the environment has no variable %s; set it, or use file:PATH", text + 4);
+      option_error(l, at, NULL, "the environment has no variable %s; set it, or use file:PATH",
+                   text + 4);
     return value ? strdup(value) : NULL;
   }
   if (strncmp(text, "file:", 5) == 0) {

@@ -37,7 +37,7 @@ enum option_type {
 enum option_reload { OPTION_LIVE, OPTION_RESTART };
 
 struct option_table {
-  size_t size; /* of the struct */
+  size_t size;                   /* of the struct */
   const struct option_row *rows; /* ends with a row without key */
   /* What no single row can say; faults go to option_error. `given` is what the file
    * has, perhaps NULL. */

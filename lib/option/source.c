@@ -105,8 +105,8 @@ static char *value_end(char *p) {
       depth--;
     if (!*p)
       return p;
-    if (depth <= 0 && (p[1] == ',' || p[1] == '}' || p[1] == ']' || p[1] == '\0' ||
-                       strchr(" \t\r\n", p[1])))
+    if (depth <= 0 &&
+        (p[1] == ',' || p[1] == '}' || p[1] == ']' || p[1] == '\0' || strchr(" \t\r\n", p[1])))
       return p + 1;
   }
 }

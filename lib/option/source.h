@@ -19,6 +19,7 @@ struct option_source {
 /* On error *why says where and what. */
 enum err option_source_read(const char *path, struct option_source *s, struct buf *why) MUST_CHECK;
 void option_source_close(struct option_source *s);
-/* Line and column (from 1) of a key or an element; of the deepest part of the path that is there. */
+/* Line and column (from 1) of a key or an element; of the deepest part of the path that is there.
+ */
 void option_source_locate(const struct option_source *s, const struct option_path *path, int *line,
                           int *column);

@@ -47,8 +47,8 @@ static void tell_endpoints(struct memory_store *m) {
     if (!e->news)
       continue;
     e->news = false;
-    list_each(node, &m->watches)
-        tell_endpoint(container_of(node, struct store_watch, node), e);
+    list_each (node, &m->watches)
+      tell_endpoint(container_of(node, struct store_watch, node), e);
     if (!e->record)
       gone = e;
   }
@@ -66,7 +66,7 @@ static void tell_loads(struct memory_store *m) {
     if (!e->news)
       continue;
     e->news = false;
-    list_each(node, &m->watches) {
+    list_each (node, &m->watches) {
       struct store_watch *w = container_of(node, struct store_watch, node);
       if (w->load)
         w->load(w->user, &e->record);
@@ -139,7 +139,7 @@ static enum err memory_remove_endpoint(struct store *s, const char *name) {
 static void lease_over(struct timer *t) {
   struct load_entry *e = container_of(t, struct load_entry, lease);
   struct memory_store *m = e->store;
-  list_each(node, &m->watches) {
+  list_each (node, &m->watches) {
     struct store_watch *w = container_of(node, struct store_watch, node);
     if (w->load_gone)
       w->load_gone(w->user, e->record.endpoint, e->record.proxy);

@@ -55,13 +55,15 @@ static inline void store_watch(struct store *s, struct store_watch *w) {
 static inline void store_unwatch(struct store *s, struct store_watch *w) {
   s->ops->unwatch(s, w);
 }
-MUST_CHECK static inline enum err store_put_endpoint(struct store *s, const struct endpoint_record *r) {
+MUST_CHECK static inline enum err store_put_endpoint(struct store *s,
+                                                     const struct endpoint_record *r) {
   return s->ops->put_endpoint(s, r);
 }
 MUST_CHECK static inline enum err store_remove_endpoint(struct store *s, const char *name) {
   return s->ops->remove_endpoint(s, name);
 }
-MUST_CHECK static inline enum err store_put_load(struct store *s, const struct load_record *r, int64_t lease_ms) {
+MUST_CHECK static inline enum err store_put_load(struct store *s, const struct load_record *r,
+                                                 int64_t lease_ms) {
   return s->ops->put_load(s, r, lease_ms);
 }
 

@@ -25,8 +25,8 @@ enum { CLIENT_PEER_TEXT_BYTES = 64 };
 
 /* How a listener wants its connections treated; outlives them. */
 struct client_door {
-  bool http2;            /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
-  int port;              /* for X-Forwarded-Port; 0 on a Unix socket */
+  bool http2;              /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
+  int port;                /* for X-Forwarded-Port; 0 on a Unix socket */
   struct tls_context *tls; /* NULL: clear text */
 };
 
@@ -52,9 +52,9 @@ struct http1_client {
   enum http1_place place;
   struct request *request; /* one at a time; pipelined ones wait in the stash */
   struct http1_body body;
-  char *stash;             /* bytes read and not yet understood */
+  char *stash; /* bytes read and not yet understood */
   size_t stash_len, stash_room, scanned;
-  int64_t discarded;       /* bytes dropped of a body nobody wants */
+  int64_t discarded; /* bytes dropped of a body nobody wants */
   struct post next_post;
   bool in_read, head_begun, keep_alive, chunked, until_close, broken;
 };

@@ -367,10 +367,11 @@ static void http1_expired(struct client *c) {
     write_stalled(c);
   } else if (h->place == HTTP1_AT_BODY) {
     h->keep_alive = false;
-    request_fail(h->request, (struct failure){.status = 408,
-                                              .type = "invalid_request_error",
-                                              .code = "request_timeout",
-                                              .message = "The request body did not arrive in time."});
+    request_fail(h->request,
+                 (struct failure){.status = 408,
+                                  .type = "invalid_request_error",
+                                  .code = "request_timeout",
+                                  .message = "The request body did not arrive in time."});
     h->place = HTTP1_AT_ANSWER;
     request_end(h->request, END_TIMEOUT);
   } else if (h->place == HTTP1_AT_HEAD && h->stash_len) {

@@ -269,7 +269,7 @@ static void http2_stop(struct client *c) {
 
 static void http2_close(struct client *c) {
   struct http2_session *s = c->http2;
-  list_each(node, &s->streams) {
+  list_each (node, &s->streams) {
     struct http2_stream *st = container_of(node, struct http2_stream, node);
     http2_stream_leave(st);
     http2_stream_free(st);

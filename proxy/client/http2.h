@@ -36,8 +36,8 @@ struct http2_stream {
   struct http_head head;   /* while the head arrives; its memory is the request's arena */
   size_t head_bytes;
   bool too_large, began, remote_ended, answered, closed;
-  size_t discarded;  /* of the body, after the answer */
-  char *answer; /* a body of our own, of which answer_sent bytes are out */
+  size_t discarded; /* of the body, after the answer */
+  char *answer;     /* a body of our own, of which answer_sent bytes are out */
   size_t answer_len, answer_sent;
 };
 

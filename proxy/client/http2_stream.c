@@ -14,7 +14,7 @@
 enum {
   FIELDS_AT_FIRST = 16,
   DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants */
-  FIELD_OVERHEAD_BYTES = 32, /* how SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
+  FIELD_OVERHEAD_BYTES = 32,        /* how SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
 };
 
 static const struct client_ops stream_ops;
@@ -130,11 +130,11 @@ void http2_stream_begin(struct http2_stream *st, bool ended) {
   bool good = head_complete(&st->head, ended);
   r->head = st->head;
   if (st->too_large)
-    request_refuse(r, (struct failure){
-                          .status = 431,
-                          .type = "invalid_request_error",
-                          .code = "header_fields_too_large",
-                          .message = "The request has too many or too large header fields."});
+    request_refuse(
+        r, (struct failure){.status = 431,
+                            .type = "invalid_request_error",
+                            .code = "header_fields_too_large",
+                            .message = "The request has too many or too large header fields."});
   else if (!good)
     request_refuse(r, (struct failure){.status = 400,
                                        .type = "invalid_request_error",

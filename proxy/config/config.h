@@ -16,7 +16,8 @@ struct config_listener {
   bool tls;
   struct config_certificate *certificates; /* chosen by SNI; the first is the default */
   int certificate_count;
-  char *self_signed_directory; /* when no certificate is given: a CA (ca.pem) and a certificate are made here */
+  char *self_signed_directory; /* when no certificate is given: a CA (ca.pem) and a certificate are
+                                  made here */
   char **self_signed_names;    /* their host names */
   int tls_min;                 /* 0: TLS 1.2, 1: TLS 1.3 */
   char **alpn;                 /* "h2", "http/1.1"; what is offered, in order of preference */
@@ -50,19 +51,19 @@ struct config {
   int64_t write_stall_s;       /* 30: a client that takes nothing */
   int64_t head_limit_bytes;    /* 32 KiB */
   int64_t head_fields_max;     /* 100 */
-  int64_t request_line_limit_bytes; /* 16 KiB */
-  int64_t http2_streams_max;   /* 100 a connection */
-  int64_t http2_window_bytes;  /* 64 KiB a stream */
+  int64_t request_line_limit_bytes;      /* 16 KiB */
+  int64_t http2_streams_max;             /* 100 a connection */
+  int64_t http2_window_bytes;            /* 64 KiB a stream */
   int64_t http2_connection_window_bytes; /* 1 MiB */
-  int64_t connections_max;     /* clients in all, a process */
-  int64_t ping_after_s;        /* 30: HTTP/2 silence with requests pending */
-  int64_t body_limit_bytes;    /* 0: none, unless the endpoint says */
+  int64_t connections_max;               /* clients in all, a process */
+  int64_t ping_after_s;                  /* 30: HTTP/2 silence with requests pending */
+  int64_t body_limit_bytes;              /* 0: none, unless the endpoint says */
 
   /* hold */
-  int64_t hold_max_s;          /* 3600: a longer X-Scale-Up-Timeout is clamped */
-  int64_t hold_requests_max;   /* in all, a process */
+  int64_t hold_max_s;        /* 3600: a longer X-Scale-Up-Timeout is clamped */
+  int64_t hold_requests_max; /* in all, a process */
   int64_t hold_bytes_max;
-  int64_t paced_requests_max;  /* 10000: repeats of a 503 that wait pace_s */
+  int64_t paced_requests_max;    /* 10000: repeats of a 503 that wait pace_s */
   int64_t pace_window_s, pace_s; /* 10, 1 */
 
   /* replica side */
@@ -75,6 +76,6 @@ struct config {
   int64_t chunk_memory_bytes;     /* all buffers of a worker together */
 
   /* store */
-  int store; /* 0: memory */
-  int64_t lease_ms, refresh_ms;   /* 3000, 250 */
+  int store;                    /* 0: memory */
+  int64_t lease_ms, refresh_ms; /* 3000, 250 */
 };

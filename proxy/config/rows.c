@@ -30,17 +30,19 @@ static void check_address(struct option_load *l, const struct option_path *at, c
                           const char *text) {
   struct address a;
   if (address_parse(text, &a) != OK)
-    option_error(l, at, key,
-                 "\"%s\" is not an address; allowed is \"127.0.0.1:8080\", \"[::1]:8080\", \"*:8080\" "
-                 "or \"unix:PATH\"",
-                 text);
+    option_error(
+        l, at, key,
+        "\"%s\" is not an address; allowed is \"127.0.0.1:8080\", \"[::1]:8080\", \"*:8080\" "
+        "or \"unix:PATH\"",
+        text);
 }
 
 static void check_readable(struct option_load *l, const struct option_path *at, const char *path) {
   FILE *f = fopen(path, "re");
   X509 *leaf = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
   if (!f)
-    option_error(l, at, "certificates", "the certificate %s cannot be read; check path and permissions", path);
+    option_error(l, at, "certificates",
+                 "the certificate %s cannot be read; check path and permissions", path);
   else if (!leaf)
     option_error(l, at, "certificates", "%s holds no PEM certificate", path);
   X509_free(leaf);
@@ -48,8 +50,8 @@ static void check_readable(struct option_load *l, const struct option_path *at, 
     fclose(f);
 }
 
-static void check_listener(struct option_load *l, const struct option_path *at, struct json_t *given,
-                           void *object) {
+static void check_listener(struct option_load *l, const struct option_path *at,
+                           struct json_t *given, void *object) {
   struct config_listener *c = object;
   if (c->address)
     check_address(l, at, "address", c->address);
@@ -57,7 +59,8 @@ static void check_listener(struct option_load *l, const struct option_path *at, 
     check_readable(l, at, c->certificates[i].certificate);
   for (char **name = c->alpn; name && *name; name++)
     if (strcmp(*name, "h2") != 0 && strcmp(*name, "http/1.1") != 0)
-      option_error(l, at, "alpn", "\"%s\" is not spoken here; allowed is \"h2\", \"http/1.1\"", *name);
+      option_error(l, at, "alpn", "\"%s\" is not spoken here; allowed is \"h2\", \"http/1.1\"",
+                   *name);
 }
 
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
@@ -78,16 +81,19 @@ static const struct option_table listener_table = {
     (const struct option_row[]){
         {"address", OPTION_STRING, IN(listener, address), .standard = "\"127.0.0.1:8443\"",
          .reload = OPTION_RESTART,
-         .help = "Where to listen: \"127.0.0.1:443\", \"[::]:443\", \"*:443\" (both families) or \"unix:PATH\"."},
+         .help = "Where to listen: \"127.0.0.1:443\", \"[::]:443\", \"*:443\" (both families) or "
+                 "\"unix:PATH\"."},
         {"tls", OPTION_BOOL, IN(listener, tls), .standard = "true", .reload = OPTION_RESTART,
          .help = "Whether TLS is spoken; clear text otherwise."},
-        {"certificates", OPTION_OBJECTS, IN(listener, certificates), IN(listener, certificate_count),
-         .table = &certificate_table,
+        {"certificates", OPTION_OBJECTS, IN(listener, certificates),
+         IN(listener, certificate_count), .table = &certificate_table,
          .help = "Chosen by the name the client asks for (SNI); the first is the default."},
         {"self_signed", OPTION_OBJECT, 0, .table = &self_signed_table,
-         .help = "Without certificates: a CA and a certificate of our own are made on the first start."},
+         .help = "Without certificates: a CA and a certificate of our own are made on the first "
+                 "start."},
         {"tls_min_version", OPTION_WORD, IN(listener, tls_min), .standard = "\"1.2\"",
-         .words = tls_versions, .reload = OPTION_RESTART, .help = "The oldest TLS version accepted."},
+         .words = tls_versions, .reload = OPTION_RESTART,
+         .help = "The oldest TLS version accepted."},
         {"alpn", OPTION_STRINGS, IN(listener, alpn), .standard = "[\"h2\", \"http/1.1\"]",
          .reload = OPTION_RESTART, .help = "Protocols offered, in order of preference."},
         {"http2", OPTION_BOOL, IN(listener, http2), .standard = "true", .reload = OPTION_RESTART,
@@ -115,7 +121,8 @@ static void check_admin(struct option_load *l, const struct option_path *at, str
       (address_parse(c->address, &a) != OK ||
        (strncmp(c->address, "127.", 4) != 0 && strncmp(c->address, "[::1]", 5) != 0 &&
         strncmp(c->address, "localhost:", 10) != 0)))
-    option_error(l, at, "address", "\"%s\" is not a loopback address; allowed is \"127.0.0.1:9090\" for example",
+    option_error(l, at, "address",
+                 "\"%s\" is not a loopback address; allowed is \"127.0.0.1:9090\" for example",
                  c->address);
 }
 
@@ -131,8 +138,11 @@ static const struct option_table admin_table = {
     check_admin};
 
 #define WHOLE(key_, member, min_, max_, unit_, standard_, help_)                                   \
-  {key_, OPTION_INTEGER, AT(member), .min = min_, .max = max_, .unit = unit_,                      \
-   .standard = standard_, .reload = OPTION_RESTART, .help = help_}
+  {                                                                                                \
+    key_, OPTION_INTEGER, AT(member), .min = min_, .max = max_, .unit = unit_,                     \
+                                      .standard = standard_, .reload = OPTION_RESTART,             \
+                                      .help = help_                                                \
+  }
 
 static const struct option_table client_table = {
     sizeof(struct config),
@@ -155,12 +165,13 @@ static const struct option_table client_table = {
               "Concurrent HTTP/2 streams of a connection."),
         WHOLE("http2_window_bytes", http2_window_bytes, 65535, 16777216, "bytes", "65535",
               "HTTP/2 receive window of a stream."),
-        WHOLE("http2_connection_window_bytes", http2_connection_window_bytes, 65535, 134217728, "bytes",
-              "1048576", "HTTP/2 receive window of a connection."),
+        WHOLE("http2_connection_window_bytes", http2_connection_window_bytes, 65535, 134217728,
+              "bytes", "1048576", "HTTP/2 receive window of a connection."),
         WHOLE("connections_max", connections_max, 1, 10000000, NULL, "100000",
               "Client connections in all; more are closed at once."),
         WHOLE("ping_after_s", ping_after_s, 1, 3600, "s", "30",
-              "HTTP/2: a client silent for this long, with requests pending, is asked whether it lives."),
+              "HTTP/2: a client silent for this long, with requests pending, is asked whether it "
+              "lives."),
         WHOLE("body_limit_bytes", body_limit_bytes, 0, 1e15, "bytes", "0",
               "Largest request body, unless the endpoint says; 0 is no limit; more is 413."),
         {NULL},
@@ -192,11 +203,13 @@ static const struct option_table replica_table = {
         WHOLE("head_timeout_s", replica_head_timeout_s, 1, DAY_S, "s", "600",
               "Waiting for a replica's response head."),
         WHOLE("idle_s", replica_idle_s, 1, 3600, "s", "4",
-              "Idle connections are closed after this; less than the servers' own limit (uvicorn: 5)."),
+              "Idle connections are closed after this; less than the servers' own limit (uvicorn: "
+              "5)."),
         WHOLE("idle_max", replica_idle_max, 0, 100000, NULL, "128",
               "Idle connections kept per replica and worker."),
         WHOLE("replay_bytes", replay_bytes, 0, 1048576, "bytes", "16384",
-              "A request body up to this can be sent again when a replica refuses; a larger one never is."),
+              "A request body up to this can be sent again when a replica refuses; a larger one "
+              "never is."),
         WHOLE("pipe_limit_bytes", pipe_limit_bytes, 4096, 16777216, "bytes", "65536",
               "Bytes of a body waiting in the proxy, per request and direction."),
         WHOLE("chunk_memory_bytes", chunk_memory_bytes, 1048576, 1e13, "bytes", "1073741824",
@@ -229,12 +242,14 @@ const struct option_row config_rows[CONFIG_ROWS] = {
     {"admin", OPTION_OBJECT, AT(admin), .table = &admin_table,
      .help = "The operator's door: status, explain, metrics, health."},
     {"token_file", OPTION_STRING, AT(token_file), .standard = "\"run/tokens.json\"",
-     .reload = OPTION_RESTART, .help = "Access tokens, as SHA-256 only; changes are noticed within 250 ms."},
+     .reload = OPTION_RESTART,
+     .help = "Access tokens, as SHA-256 only; changes are noticed within 250 ms."},
     {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]", .reload = OPTION_RESTART,
      .help = "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed."},
     {"client", OPTION_OBJECT, 0, .table = &client_table, .help = "Limits of the client side."},
     {"hold", OPTION_OBJECT, 0, .table = &hold_table,
      .help = "Requests that wait for an endpoint to start."},
-    {"replica", OPTION_OBJECT, 0, .table = &replica_table, .help = "The side of the model servers."},
+    {"replica", OPTION_OBJECT, 0, .table = &replica_table,
+     .help = "The side of the model servers."},
     {"store", OPTION_OBJECT, 0, .table = &store_table, .help = "Where proxy and scheduler meet."},
 };

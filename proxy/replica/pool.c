@@ -86,7 +86,8 @@ static struct replica_connection *connect_new(struct worker *w, struct replica *
     return NULL;
   }
   transport_keep_buffered(&rc->transport);
-  deadline_set(w->loop, &rc->deadline, loop_now(w->loop) + w->config->connect_timeout_s * USEC_PER_S);
+  deadline_set(w->loop, &rc->deadline,
+               loop_now(w->loop) + w->config->connect_timeout_s * USEC_PER_S);
   return rc;
 }
 

@@ -20,9 +20,9 @@ struct replica_connection {
   struct transport transport;
   struct worker *worker;
   struct replica *replica;
-  struct request *request; /* NULL while idle */
-  struct list node;        /* in replica->idle */
-  struct list worker_node; /* in worker->replica_links, while open */
+  struct request *request;  /* NULL while idle */
+  struct list node;         /* in replica->idle */
+  struct list worker_node;  /* in worker->replica_links, while open */
   struct deadline deadline; /* connecting, waiting for a head, or idle */
   struct post free_post;
   /* the answer being read; see http1.c */
@@ -30,12 +30,12 @@ struct replica_connection {
   char *stash; /* bytes of an incomplete head or trailer line */
   size_t stash_len, stash_room, scanned;
   bool connected, closed;
-  bool used;          /* has served a request before this one */
-  bool heard;         /* bytes of this answer have come */
-  bool head_seen;     /* the final head has come */
-  bool reusable;      /* as far as the answer's head says */
-  bool sent;          /* the whole request has been given to the transport */
-  bool chunked;       /* how the request's body is sent */
+  bool used;      /* has served a request before this one */
+  bool heard;     /* bytes of this answer have come */
+  bool head_seen; /* the final head has come */
+  bool reusable;  /* as far as the answer's head says */
+  bool sent;      /* the whole request has been given to the transport */
+  bool chunked;   /* how the request's body is sent */
 };
 
 enum {

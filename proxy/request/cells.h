@@ -31,8 +31,8 @@ struct latency_cell {
 
 /* How a request ended, for the access log and the metrics. */
 enum ending {
-  END_COMPLETE,       /* the whole answer was handed on */
-  END_OWN_ANSWER,     /* answered by the proxy itself */
+  END_COMPLETE,   /* the whole answer was handed on */
+  END_OWN_ANSWER, /* answered by the proxy itself */
   END_CLIENT_GONE,
   END_REPLICA_FAILED, /* the replica died or broke the protocol mid-answer */
   END_TIMEOUT,

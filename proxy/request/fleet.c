@@ -136,7 +136,8 @@ static struct replica *replica_find(struct endpoint *e, const char *id) {
   return NULL;
 }
 
-static struct replica *replica_new(struct worker *w, struct endpoint *e, struct replica_shared *shared) {
+static struct replica *replica_new(struct worker *w, struct endpoint *e,
+                                   struct replica_shared *shared) {
   struct replica *r = calloc(1, sizeof *r);
   if (!r)
     return NULL;
@@ -229,7 +230,8 @@ static bool prefix_matches(struct slice prefix, struct slice path) {
          path.data[prefix.len] == '/';
 }
 
-struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path, size_t *strip) {
+struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path,
+                             size_t *strip) {
   *strip = 0;
   struct endpoint *e = map_get(&f->hosts, host);
   if (e)

@@ -28,7 +28,7 @@ struct replica {
   struct address address;
   bool has_address;
   bool gone;
-  int refs; /* the endpoint's list, connections, leases */
+  int refs;         /* the endpoint's list, connections, leases */
   struct list idle; /* connections waiting for work, the latest used first */
   int idle_count;
   int64_t others_active; /* the other workers' cells summed, at others_at_us */
@@ -66,8 +66,8 @@ void fleet_close(struct fleet *f);
 /* What the main thread has to say of one endpoint. Owned by the receiver. */
 struct fleet_news {
   char name[ENDPOINT_NAME_BYTES_MAX + 1];
-  struct endpoint_record *record;  /* NULL: the endpoint is gone */
-  struct endpoint_shared *shared;  /* a reference */
+  struct endpoint_record *record;   /* NULL: the endpoint is gone */
+  struct endpoint_shared *shared;   /* a reference */
   struct replica_shared **replicas; /* a reference each, in the order of record->replicas */
 };
 struct fleet_news *fleet_news_free(struct fleet_news *n);
@@ -78,7 +78,8 @@ struct endpoint *fleet_apply(struct worker *w, const struct fleet_news *n);
 
 /* By host (without port), else by path prefix, else the default. *strip is how
  * many bytes of the path the route cuts. NULL when nobody answers for it. */
-struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path, size_t *strip);
+struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path,
+                             size_t *strip);
 
 struct endpoint *endpoint_ref(struct endpoint *e);
 void endpoint_unref(struct endpoint *e);

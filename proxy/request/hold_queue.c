@@ -81,7 +81,8 @@ static struct hold_lane *lane_for(struct hold_queue *q, const unsigned char *key
 /* A waiter that comes back with its old ticket goes in front of younger ones. */
 static void lane_insert(struct hold_lane *lane, struct hold_waiter *w) {
   struct list *after = lane->waiters.prev;
-  while (after != &lane->waiters && container_of(after, struct hold_waiter, node)->ticket > w->ticket)
+  while (after != &lane->waiters &&
+         container_of(after, struct hold_waiter, node)->ticket > w->ticket)
     after = after->prev;
   list_insert_after(after, &w->node);
   w->lane = lane;

@@ -33,7 +33,8 @@ struct hold_waiter {
   /* With a granted place: the replica it is at; a reference is held.
    * NULL: granted without one, every replica is unlimited. */
   struct replica_shared *place;
-  uint64_t ticket; /* 0: not given yet. Kept over a rejoin, so that the place in the lane is kept. */
+  uint64_t
+      ticket; /* 0: not given yet. Kept over a rejoin, so that the place in the lane is kept. */
   enum hold_state state; /* under the queue's lock */
   struct hold_lane *lane;
   struct list node;
@@ -52,7 +53,8 @@ bool hold_queue_leave(struct hold_queue *q, struct hold_waiter *w);
 /* How many wait. Cheap; any thread. */
 size_t hold_queue_count(const struct hold_queue *q);
 /* Main thread: the replicas that are ready now. References are taken. */
-enum err hold_queue_set_ready(struct hold_queue *q, struct replica_shared **ready, int count) MUST_CHECK;
+enum err hold_queue_set_ready(struct hold_queue *q, struct replica_shared **ready,
+                              int count) MUST_CHECK;
 /* Gives a place back and grants it to the next. `place` may be NULL. */
 void hold_queue_release(struct hold_queue *q, struct replica_shared *place);
 /* Takes a place at any ready replica for a newcomer, who never overtakes waiters:

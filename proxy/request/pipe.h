@@ -37,10 +37,10 @@ struct pipe {
   void *sink_self;
   struct pool *chunks;
   struct chunkq queue;
-  struct chunkq kept; /* what was taken already, for a replay; see keep_bytes */
-  size_t limit_bytes; /* the queue is full from here */
-  size_t keep_bytes;  /* how much may be kept; 0: nothing is kept (any more) */
-  uint64_t total;     /* bytes that came in */
+  struct chunkq kept;          /* what was taken already, for a replay; see keep_bytes */
+  size_t limit_bytes;          /* the queue is full from here */
+  size_t keep_bytes;           /* how much may be kept; 0: nothing is kept (any more) */
+  uint64_t total;              /* bytes that came in */
   struct http_field *trailers; /* the owner's memory */
   int trailer_count;
   bool ended;  /* the source has said all */

@@ -199,20 +199,21 @@ void request_body(struct request *r, struct slice bytes) {
   if (r->finished)
     return;
   if (r->body_limit_bytes && r->request_pipe.total + bytes.len > (uint64_t)r->body_limit_bytes)
-    request_fail(r, (struct failure){.status = 413,
-                                     .type = "invalid_request_error",
-                                     .code = "body_too_large",
-                                     .message = request_text(
-                                         r, "The request body is larger than %lld bytes.",
-                                         (long long)r->body_limit_bytes)});
+    request_fail(r, (struct failure){
+                        .status = 413,
+                        .type = "invalid_request_error",
+                        .code = "body_too_large",
+                        .message = request_text(r, "The request body is larger than %lld bytes.",
+                                                (long long)r->body_limit_bytes)});
   else if (pipe_write(&r->request_pipe, bytes) == OK)
     return;
   else
-    request_fail(r, (struct failure){.status = 503,
-                                     .type = "server_error",
-                                     .code = "overloaded",
-                                     .message = "The proxy has no memory left for this request body.",
-                                     .retry_after_s = 1});
+    request_fail(r,
+                 (struct failure){.status = 503,
+                                  .type = "server_error",
+                                  .code = "overloaded",
+                                  .message = "The proxy has no memory left for this request body.",
+                                  .retry_after_s = 1});
   request_end(r, END_OWN_ANSWER);
 }
 
@@ -287,9 +288,8 @@ void request_replica_lost(struct request *r, const char *why, bool refused) {
     return;
   }
   if (!r->response_started)
-    request_fail(r, (struct failure){.status = 502,
-                                     .type = "server_error",
-                                     .code = "replica_failed",
-                                     .message = why});
+    request_fail(
+        r, (struct failure){
+               .status = 502, .type = "server_error", .code = "replica_failed", .message = why});
   request_end(r, END_REPLICA_FAILED);
 }

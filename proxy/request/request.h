@@ -53,7 +53,8 @@ struct client_ops {
   /* An interim (1xx) head. */
   void (*interim)(struct request *r, const struct http_head *h);
   /* The final head. Body bytes follow through the response pipe, whose sink the
-   * client side connects here; without a body (h->framing HTTP_NO_BODY or HEAD) the answer is complete. */
+   * client side connects here; without a body (h->framing HTTP_NO_BODY or HEAD) the answer is
+   * complete. */
   void (*head)(struct request *r, const struct http_head *h);
   /* A complete answer of our own. */
   void (*answer)(struct request *r, const struct http_head *h, struct slice body);
@@ -104,26 +105,26 @@ struct request {
   /* head */
   struct arena arena;
   struct http_head head;
-  struct slice id; /* x-request-id */
+  struct slice id;          /* x-request-id */
   int64_t body_limit_bytes; /* of the request body; 0: none */
-  struct slice host; /* without port */
-  struct slice path; /* target without query, as the client sent it */
-  size_t strip; /* bytes of the path that the route cuts */
-  int64_t scale_up_s; /* X-Scale-Up-Timeout; -1: not given */
+  struct slice host;        /* without port */
+  struct slice path;        /* target without query, as the client sent it */
+  size_t strip;             /* bytes of the path that the route cuts */
+  int64_t scale_up_s;       /* X-Scale-Up-Timeout; -1: not given */
   /* access */
   bool has_token, cors;
   unsigned char token_hash[HOLD_KEY_BYTES];
   struct slice token_name, token_owner;
   /* endpoint and replica */
   struct endpoint *endpoint;
-  struct replica *replica; /* a reference while leased */
+  struct replica *replica;      /* a reference while leased */
   struct replica_shared *place; /* a place of concurrency_max, with a reference */
-  bool leased;             /* replica->cell counts us */
+  bool leased;                  /* replica->cell counts us */
   const struct replica_ops *replica_ops;
   void *lease;
-  bool lease_reused;       /* on a connection that had served before */
-  int attempts;            /* ways back taken */
-  int retries;             /* pauses made before them */
+  bool lease_reused; /* on a connection that had served before */
+  int attempts;      /* ways back taken */
+  int retries;       /* pauses made before them */
   bool connected, relaying, invited;
   /* hold */
   struct hold_ticket *hold;
@@ -132,7 +133,7 @@ struct request {
   /* bodies */
   struct pipe request_pipe, response_pipe;
   struct http_head *answer; /* the replica's head while the response steps run */
-  bool response_started; /* something of the final answer went to the client */
+  bool response_started;    /* something of the final answer went to the client */
   bool replica_head_seen;
   /* account */
   enum request_phase phase;
@@ -145,7 +146,8 @@ struct request {
 
 /* From the client side, when a head has been read: NULL when memory ran out. The
  * head's slices must live in r->arena before request_begin. */
-struct request *request_new(struct worker *w, const struct client_ops *ops, void *client) MUST_CHECK;
+struct request *request_new(struct worker *w, const struct client_ops *ops,
+                            void *client) MUST_CHECK;
 /* Copies the head (its fields and all texts) into the arena. */
 enum err request_take_head(struct request *r, const struct http_head *h) MUST_CHECK;
 /* Starts walking. The request may be finished when this returns. */

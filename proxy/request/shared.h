@@ -14,21 +14,22 @@
 struct replica_shared {
   char id[64];
   _Atomic int refs;
-  int64_t concurrency_max;      /* 0: unlimited, and then `reserved` is never touched */
+  int64_t concurrency_max; /* 0: unlimited, and then `reserved` is never touched */
   _Alignas(CELL_ALIGN) _Atomic int64_t reserved; /* the one shared atomic on the path */
-  struct replica_cell cells[];  /* one per worker */
+  struct replica_cell cells[];                   /* one per worker */
 };
 
 struct endpoint_shared {
   char name[ENDPOINT_NAME_BYTES_MAX + 1];
   _Atomic int refs;
   struct hold_queue *hold;
-  _Atomic bool wanted; /* a request wants a replica, and that is not yet published */
-  _Atomic int64_t held_bytes; /* against the endpoint's hold_bytes_max */
+  _Atomic bool wanted;          /* a request wants a replica, and that is not yet published */
+  _Atomic int64_t held_bytes;   /* against the endpoint's hold_bytes_max */
   struct endpoint_cell cells[]; /* one per worker */
 };
 
-struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_max, int workers) MUST_CHECK;
+struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_max,
+                                          int workers) MUST_CHECK;
 struct replica_shared *replica_shared_ref(struct replica_shared *s);
 struct replica_shared *replica_shared_unref(struct replica_shared *s);
 /* Takes one of concurrency_max places; false when all are taken. Any thread. */

@@ -23,8 +23,8 @@ struct response_step;
 struct token_set;
 
 enum {
-  WORKER_FIELDS_MAX = 1024,          /* upper bound of the option head_fields_max */
-  WORKER_HEAD_BYTES = 128 * 1024,    /* room to build one head in */
+  WORKER_FIELDS_MAX = 1024,       /* upper bound of the option head_fields_max */
+  WORKER_HEAD_BYTES = 128 * 1024, /* room to build one head in */
   ARENA_BLOCK_BYTES = 2048,
   REQUEST_ARENA_LIMIT_BYTES = 256 * 1024,
 };
@@ -55,12 +55,12 @@ struct worker {
   struct fleet fleet;
   struct list held; /* requests in the hold, oldest first */
   struct list open_clients;
-  struct list replica_links; /* connections to replicas, busy and idle */
+  struct list replica_links;     /* connections to replicas, busy and idle */
   struct address_range *trusted; /* trusted_count peers whose X-Forwarded-* are believed */
   int trusted_count;
   struct access_log *log;
-  struct http_field *fields; /* WORKER_FIELDS_MAX: for the head being parsed */
-  char *head_bytes;          /* WORKER_HEAD_BYTES: for the head being written */
+  struct http_field *fields;             /* WORKER_FIELDS_MAX: for the head being parsed */
+  char *head_bytes;                      /* WORKER_HEAD_BYTES: for the head being written */
   uint64_t request_seed, request_serial; /* together an id that no other process makes */
   bool stopping;
 };

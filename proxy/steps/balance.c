@@ -50,8 +50,7 @@ static struct replica *replica_of_place(const struct request *r) {
 }
 
 enum step_result step_balance(struct request *r) {
-  struct replica *replica =
-      r->place ? replica_of_place(r) : balance_pick(r->worker, r->endpoint);
+  struct replica *replica = r->place ? replica_of_place(r) : balance_pick(r->worker, r->endpoint);
   if (!replica) { /* it went away meanwhile */
     lease_return_place(r);
     request_back(r, "hold");

@@ -126,8 +126,8 @@ static bool extend(struct request *r, struct hold_ticket *t) {
   if (t->extended || r->endpoint->ready_count == 0)
     return false;
   t->extended = true;
-  return hold_ticket_until(t, loop_now(r->worker->loop) +
-                                  r->endpoint->def->queue_max_s * USEC_PER_S);
+  return hold_ticket_until(t,
+                           loop_now(r->worker->loop) + r->endpoint->def->queue_max_s * USEC_PER_S);
 }
 
 static enum step_result look_again_queued(struct request *r, struct hold_ticket *t) {

@@ -14,13 +14,13 @@ static int64_t retry_after_s(const struct request *r) {
 }
 
 enum step_result hold_bad_timeout(struct request *r) {
-  return request_fail(r, (struct failure){
-                             .status = 400,
-                             .type = "invalid_request_error",
-                             .code = "invalid_header",
-                             .param = "X-Scale-Up-Timeout",
-                             .message = "X-Scale-Up-Timeout must be a whole number of seconds, "
-                                        "1 or more."});
+  return request_fail(
+      r, (struct failure){.status = 400,
+                          .type = "invalid_request_error",
+                          .code = "invalid_header",
+                          .param = "X-Scale-Up-Timeout",
+                          .message = "X-Scale-Up-Timeout must be a whole number of seconds, "
+                                     "1 or more."});
 }
 
 enum step_result hold_gone(struct request *r) {
@@ -47,23 +47,22 @@ enum step_result hold_failed(struct request *r) {
 }
 
 enum step_result hold_scaling_up(struct request *r) {
-  return request_fail(r, (struct failure){
-                             .status = 503,
-                             .type = "server_error",
-                             .code = "endpoint_scaling_up",
-                             .message = "The endpoint is starting. Try again later, or send "
-                                        "X-Scale-Up-Timeout: SECONDS to wait for it.",
-                             .retry_after_s = retry_after_s(r)});
+  return request_fail(r, (struct failure){.status = 503,
+                                          .type = "server_error",
+                                          .code = "endpoint_scaling_up",
+                                          .message =
+                                              "The endpoint is starting. Try again later, or send "
+                                              "X-Scale-Up-Timeout: SECONDS to wait for it.",
+                                          .retry_after_s = retry_after_s(r)});
 }
 
 enum step_result hold_timeout(struct request *r) {
-  return request_fail(r, (struct failure){
-                             .status = 503,
-                             .type = "server_error",
-                             .code = "scale_up_timeout",
-                             .message = "The endpoint did not become ready within "
-                                        "X-Scale-Up-Timeout.",
-                             .retry_after_s = retry_after_s(r)});
+  return request_fail(r, (struct failure){.status = 503,
+                                          .type = "server_error",
+                                          .code = "scale_up_timeout",
+                                          .message = "The endpoint did not become ready within "
+                                                     "X-Scale-Up-Timeout.",
+                                          .retry_after_s = retry_after_s(r)});
 }
 
 enum step_result hold_queue_timeout(struct request *r) {
@@ -85,10 +84,10 @@ enum step_result hold_too_many(struct request *r) {
 
 enum step_result hold_full(struct request *r) {
   cell_add(&r->worker->cell->limited, 1);
-  return request_fail(r, (struct failure){
-                             .status = 503,
-                             .type = "server_error",
-                             .code = "too_many_held",
-                             .message = "Too many requests wait for this endpoint to start.",
-                             .retry_after_s = retry_after_s(r)});
+  return request_fail(
+      r, (struct failure){.status = 503,
+                          .type = "server_error",
+                          .code = "too_many_held",
+                          .message = "Too many requests wait for this endpoint to start.",
+                          .retry_after_s = retry_after_s(r)});
 }

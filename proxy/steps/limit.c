@@ -15,10 +15,10 @@ enum step_result step_limit(struct request *r) {
   if (known <= r->body_limit_bytes)
     return STEP_NEXT;
   cell_add(&r->worker->cell->limited, 1);
-  return request_fail(r, (struct failure){
-                             .status = 413,
-                             .type = "invalid_request_error",
-                             .code = "body_too_large",
-                             .message = request_text(r, "The request body is larger than %lld bytes.",
-                                                     (long long)r->body_limit_bytes)});
+  return request_fail(
+      r, (struct failure){.status = 413,
+                          .type = "invalid_request_error",
+                          .code = "body_too_large",
+                          .message = request_text(r, "The request body is larger than %lld bytes.",
+                                                  (long long)r->body_limit_bytes)});
 }

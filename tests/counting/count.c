@@ -21,7 +21,8 @@ static struct counts nowhere, *counts = &nowhere;
 __attribute__((constructor)) static void open_counts(void) {
   const char *path = getenv("HEADRACE_COUNTS");
   int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-  void *at = fd >= 0 ? mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+  void *at =
+      fd >= 0 ? mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
   if (at != MAP_FAILED)
     counts = at;
 }
@@ -37,17 +38,21 @@ __attribute__((constructor)) static void open_counts(void) {
 
 COUNTED(reads, ssize_t, recv, (int fd, void *to, size_t n, int flags), (fd, to, n, flags))
 COUNTED(reads, ssize_t, read, (int fd, void *to, size_t n), (fd, to, n))
-COUNTED(writes, ssize_t, send, (int fd, const void *from, size_t n, int flags), (fd, from, n, flags))
+COUNTED(writes, ssize_t, send, (int fd, const void *from, size_t n, int flags),
+        (fd, from, n, flags))
 COUNTED(writes, ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
 COUNTED(writes, ssize_t, writev, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 COUNTED(writes, ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n))
-COUNTED(epoll_ctls, int, epoll_ctl, (int fd, int op, int of, struct epoll_event *e), (fd, op, of, e))
-COUNTED(epoll_waits, int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms), (fd, e, n, ms))
+COUNTED(epoll_ctls, int, epoll_ctl, (int fd, int op, int of, struct epoll_event *e),
+        (fd, op, of, e))
+COUNTED(epoll_waits, int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms),
+        (fd, e, n, ms))
 
 /* The allocator behind is the program's own. Looking it up allocates: from `early`. */
 static char early[4096];
 static size_t early_used;
-static void *(*real_malloc)(size_t n), *(*real_calloc)(size_t n, size_t size), *(*real_realloc)(void *p, size_t n);
+static void *(*real_malloc)(size_t n), *(*real_calloc)(size_t n, size_t size),
+    *(*real_realloc)(void *p, size_t n);
 static void (*real_free)(void *p);
 
 static void find_allocator(void) {

@@ -26,7 +26,8 @@ static struct outcome read_body(const char *data, size_t size, size_t cut) {
     size_t n = part ? size - cut : cut;
     memcpy(rest + kept, data + (part ? cut : 0), n);
     struct slice in = slice_of(rest, kept + n), span, value;
-    while ((o.event = http1_body_next(&b, &in, &span, &value)) == HTTP1_DATA || o.event == HTTP1_TRAILER) {
+    while ((o.event = http1_body_next(&b, &in, &span, &value)) == HTTP1_DATA ||
+           o.event == HTTP1_TRAILER) {
       assert(span.data >= rest && span.data + span.len <= rest + size);
       memcpy(o.content + o.len, span.data, span.len);
       o.len += span.len;
@@ -42,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0 || size > 20000)
     return 0;
   size_t cut = data[0] % size;
-  struct outcome whole = read_body((const char *)data, size, size), split = read_body((const char *)data, size, cut);
+  struct outcome whole = read_body((const char *)data, size, size),
+                 split = read_body((const char *)data, size, cut);
   assert(whole.event == split.event);
   if (whole.event == HTTP1_END)
     assert(whole.len == split.len && memcmp(whole.content, split.content, whole.len) == 0);

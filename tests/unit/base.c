@@ -18,11 +18,14 @@ Test(chunkq, gives_back_what_was_put_in_however_it_is_taken) {
     for (size_t i = 0; i < sizeof in; i++)
       in[i] = (char)(i * 31 + step);
     for (size_t at = 0; at < sizeof in; at += step)
-      cr_assert_eq(chunkq_append(&q, chunks, slice_of(in + at, sizeof in - at < step ? sizeof in - at : step)), OK);
+      cr_assert_eq(chunkq_append(&q, chunks,
+                                 slice_of(in + at, sizeof in - at < step ? sizeof in - at : step)),
+                   OK);
     cr_assert_eq(q.len, sizeof in);
     size_t got = 0;
     while (got < sizeof out)
-      got += chunkq_take(&q, chunks, out + got, step / 2 + 1 < sizeof out - got ? step / 2 + 1 : sizeof out - got);
+      got += chunkq_take(&q, chunks, out + got,
+                         step / 2 + 1 < sizeof out - got ? step / 2 + 1 : sizeof out - got);
     cr_assert_arr_eq(in, out, sizeof in);
     cr_assert_eq(pool_live(chunks), 0, "an empty queue owns no chunk");
   }

@@ -26,39 +26,45 @@ Test(http1, refuses_what_may_be_read_in_two_ways) {
     const char *text;
     enum err err;
   } cases[] = {
-      {"GET / HTTP/1.1\r\n\r\n", ERR_SYNTAX},                                    /* 3.2 */
-      {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", ERR_SYNTAX},                       /* 3.2 */
+      {"GET / HTTP/1.1\r\n\r\n", ERR_SYNTAX},              /* 3.2 */
+      {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", ERR_SYNTAX}, /* 3.2 */
       {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", ERR_SYNTAX},
-      {"GET  / HTTP/1.1\r\n" HOST "\r\n", ERR_SYNTAX},                           /* 3 */
+      {"GET  / HTTP/1.1\r\n" HOST "\r\n", ERR_SYNTAX}, /* 3 */
       {"GET /\x01 HTTP/1.1\r\n" HOST "\r\n", ERR_SYNTAX},
       {"GET a HTTP/1.1\r\n" HOST "\r\n", ERR_SYNTAX},
       {"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", ERR_SYNTAX},
-      {"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", ERR_SYNTAX},                 /* 3.2.2 */
-      {"GET / HTTP/2.0\r\n" HOST "\r\n", ERR_RANGE},                             /* 2.3 */
+      {"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", ERR_SYNTAX}, /* 3.2.2 */
+      {"GET / HTTP/2.0\r\n" HOST "\r\n", ERR_RANGE},             /* 2.3 */
       {"GET / http/1.1\r\n" HOST "\r\n", ERR_SYNTAX},
-      {"GET / HTTP/1.1\r\n" HOST "A : b\r\n\r\n", ERR_SYNTAX},                   /* 5.1 */
-      {"GET / HTTP/1.1\r\n" HOST "A: b\r\n c\r\n\r\n", ERR_SYNTAX},              /* 5.2 */
-      {"GET / HTTP/1.1\r\n A: b\r\n" HOST "\r\n", ERR_SYNTAX},                   /* 2.2 */
-      {"GET / HTTP/1.1\r\n" HOST "A: b\nC: d\r\n\r\n", ERR_SYNTAX},              /* 2.2: bare LF */
-      {"GET / HTTP/1.1\r\n" HOST "A: b\rc\r\n\r\n", ERR_SYNTAX},                 /* 2.2: bare CR */
-      {"POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ERR_SYNTAX}, /* 6.1 */
-      {"POST / HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\n", ERR_SYNTAX},   /* 6.3 */
+      {"GET / HTTP/1.1\r\n" HOST "A : b\r\n\r\n", ERR_SYNTAX},      /* 5.1 */
+      {"GET / HTTP/1.1\r\n" HOST "A: b\r\n c\r\n\r\n", ERR_SYNTAX}, /* 5.2 */
+      {"GET / HTTP/1.1\r\n A: b\r\n" HOST "\r\n", ERR_SYNTAX},      /* 2.2 */
+      {"GET / HTTP/1.1\r\n" HOST "A: b\nC: d\r\n\r\n", ERR_SYNTAX}, /* 2.2: bare LF */
+      {"GET / HTTP/1.1\r\n" HOST "A: b\rc\r\n\r\n", ERR_SYNTAX},    /* 2.2: bare CR */
+      {"POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+       ERR_SYNTAX},                                                            /* 6.1 */
+      {"POST / HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\n", ERR_SYNTAX}, /* 6.3 */
       {"POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", ERR_SYNTAX},
       {"POST / HTTP/1.1\r\n" HOST "Content-Length: +1\r\n\r\n", ERR_SYNTAX},
       {"POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n", ERR_SYNTAX},
       {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", ERR_SYNTAX},
-      {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", ERR_SYNTAX},
-      {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", ERR_SYNTAX},     /* 6.1 */
-      {"GET / HTTP/1.1\r\n" HOST
-       "1:\r\n2:\r\n3:\r\n4:\r\n5:\r\n6:\r\n7:\r\n8:\r\n9:\r\na:\r\nb:\r\nc:\r\nd:\r\ne:\r\nf:\r\ng:\r\n\r\n", ERR_LIMIT},
+      {"POST / HTTP/1.1\r\n" HOST
+       "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+       ERR_SYNTAX},
+      {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", ERR_SYNTAX}, /* 6.1 */
+      {"GET / HTTP/1.1\r\n" HOST "1:\r\n2:\r\n3:\r\n4:\r\n5:\r\n6:\r\n7:\r\n8:\r\n9:\r\na:\r\nb:"
+       "\r\nc:\r\nd:\r\ne:\r\nf:\r\ng:\r\n\r\n",
+       ERR_LIMIT},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     cr_assert_eq(request(cases[i].text), cases[i].err, "case %zu: %s", i, cases[i].text);
 }
 
 Test(http1, reads_what_is_said) {
-  cr_assert_eq(request("\r\nPOST /a?b HTTP/1.1\r\nHost: H:1\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n"
-                       "Connection: close, x\r\nX: 1\r\n\r\n"), OK);
+  cr_assert_eq(
+      request("\r\nPOST /a?b HTTP/1.1\r\nHost: H:1\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n"
+              "Connection: close, x\r\nX: 1\r\n\r\n"),
+      OK);
   cr_assert(head.method == HTTP_POST && head.framing == HTTP_LENGTH && head.content_length == 5);
   cr_assert(head.expect_continue && !head.keep_alive && slice_equal(head.target, SLICE("/a?b")));
   cr_assert(slice_equal(head.authority, SLICE("H:1")));
@@ -79,7 +85,10 @@ Test(http1, finds_the_end_of_an_answer) {
   cr_assert(head.framing == HTTP_NO_BODY && head.content_length == 3);
   cr_assert_eq(response("HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n", HTTP_GET), OK);
   cr_assert_eq(head.framing, HTTP_NO_BODY);
-  cr_assert_eq(response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", HTTP_GET), ERR_SYNTAX);
+  cr_assert_eq(
+      response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+               HTTP_GET),
+      ERR_SYNTAX);
   cr_assert_eq(response("HTTP/1.1 99 No\r\n\r\n", HTTP_GET), ERR_SYNTAX);
   cr_assert_eq(response("HTTP/1.1 2000 No\r\n\r\n", HTTP_GET), ERR_SYNTAX);
 }
@@ -105,7 +114,8 @@ static enum http1_event feed(const char *text, size_t cut, char *out) {
   for (int part = 0; part < 2 && event == HTTP1_MORE; part++) {
     strncat(rest, part ? text + cut : text, part ? strlen(text) - cut : cut);
     struct slice in = slice_str(rest), span, value;
-    while ((event = http1_body_next(&b, &in, &span, &value)) == HTTP1_DATA || event == HTTP1_TRAILER) {
+    while ((event = http1_body_next(&b, &in, &span, &value)) == HTTP1_DATA ||
+           event == HTTP1_TRAILER) {
       strncat(out, span.data, span.len);
       if (event == HTTP1_TRAILER)
         sprintf(out + strlen(out), "=%.*s;", SLICE_ARG(value));
@@ -126,8 +136,16 @@ Test(http1, reads_chunks_split_anywhere) {
 }
 
 Test(http1, refuses_broken_chunks) {
-  static const char *const bad[] = {"x\r\n", "\r\n", "5\nhello", "1\r\nab\r\n", "1\r\na\n", "-1\r\n", "ffffffffffffffff\r\n",
-                                    "0\r\nno colon\r\n\r\n", "0\r\nA : b\r\n\r\n", "0\r\nA: b\n\n"};
+  static const char *const bad[] = {"x\r\n",
+                                    "\r\n",
+                                    "5\nhello",
+                                    "1\r\nab\r\n",
+                                    "1\r\na\n",
+                                    "-1\r\n",
+                                    "ffffffffffffffff\r\n",
+                                    "0\r\nno colon\r\n\r\n",
+                                    "0\r\nA : b\r\n\r\n",
+                                    "0\r\nA: b\n\n"};
   char out[512];
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     cr_assert_eq(feed(bad[i], strlen(bad[i]), out), HTTP1_BAD, "%s", bad[i]);

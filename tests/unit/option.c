@@ -30,7 +30,8 @@ static const struct option_table inner_table = {
     sizeof(struct inner),
     (const struct option_row[]){
         {"name", OPTION_STRING, offsetof(struct inner, name), .required = true, .help = "A name."},
-        {"n", OPTION_INTEGER, offsetof(struct inner, n), .min = 0, .max = 9, .standard = "7", .help = "A number."},
+        {"n", OPTION_INTEGER, offsetof(struct inner, n), .min = 0, .max = 9, .standard = "7",
+         .help = "A number."},
         {NULL}},
     NULL};
 
@@ -38,13 +39,19 @@ static const struct option_table table = {
     sizeof(struct thing),
     (const struct option_row[]){
         {"flag", OPTION_BOOL, offsetof(struct thing, flag), .standard = "true", .help = "A flag."},
-        {"count", OPTION_INTEGER, offsetof(struct thing, count), .min = 1, .max = 5, .unit = "s", .standard = "2", .help = "A count."},
-        {"share", OPTION_REAL, offsetof(struct thing, share), .min = 0, .max = 1, .standard = "0.5", .help = "A share."},
-        {"text", OPTION_STRING, offsetof(struct thing, text), .standard = "\"t\"", .help = "A text."},
+        {"count", OPTION_INTEGER, offsetof(struct thing, count), .min = 1, .max = 5, .unit = "s",
+         .standard = "2", .help = "A count."},
+        {"share", OPTION_REAL, offsetof(struct thing, share), .min = 0, .max = 1, .standard = "0.5",
+         .help = "A share."},
+        {"text", OPTION_STRING, offsetof(struct thing, text), .standard = "\"t\"",
+         .help = "A text."},
         {"secret", OPTION_SECRET, offsetof(struct thing, secret), .help = "A secret."},
-        {"list", OPTION_STRINGS, offsetof(struct thing, list), .standard = "[\"a\"]", .help = "A list."},
-        {"word", OPTION_WORD, offsetof(struct thing, word), .words = words, .standard = "\"one\"", .help = "A word."},
-        {"inners", OPTION_OBJECTS, offsetof(struct thing, inners), offsetof(struct thing, inner_count), .table = &inner_table, .help = "Things."},
+        {"list", OPTION_STRINGS, offsetof(struct thing, list), .standard = "[\"a\"]",
+         .help = "A list."},
+        {"word", OPTION_WORD, offsetof(struct thing, word), .words = words, .standard = "\"one\"",
+         .help = "A word."},
+        {"inners", OPTION_OBJECTS, offsetof(struct thing, inners),
+         offsetof(struct thing, inner_count), .table = &inner_table, .help = "Things."},
         {NULL}},
     NULL};
 
@@ -79,17 +86,22 @@ TestSuite(option, .init = setup, .fini = teardown);
 
 Test(option, has_defaults) {
   cr_assert_eq(load("// nothing\n{}"), OK);
-  cr_assert(thing.flag && thing.count == 2 && thing.share == 0.5 && thing.word == 1 && !thing.secret);
+  cr_assert(thing.flag && thing.count == 2 && thing.share == 0.5 && thing.word == 1 &&
+            !thing.secret);
   cr_assert(strcmp(thing.text, "t") == 0 && strcmp(thing.list[0], "a") == 0 && !thing.list[1]);
 }
 
 Test(option, reads_everything) {
   setenv("OPTION_TEST_SECRET", "s3", 1);
-  cr_assert_eq(load("{ /* c */ \"flag\": false, \"text\": \"// no \\\" comment\", \"secret\": \"env:OPTION_TEST_SECRET\",\n"
-                    "\"list\": [], \"word\": \"zero\", \"inners\": [{\"name\": \"x\"}, {\"name\": \"y\", \"n\": 1}]}"), OK, "%s", fault());
+  cr_assert_eq(load("{ /* c */ \"flag\": false, \"text\": \"// no \\\" comment\", \"secret\": "
+                    "\"env:OPTION_TEST_SECRET\",\n"
+                    "\"list\": [], \"word\": \"zero\", \"inners\": [{\"name\": \"x\"}, {\"name\": "
+                    "\"y\", \"n\": 1}]}"),
+               OK, "%s", fault());
   cr_assert(!thing.flag && thing.word == 0 && !thing.list[0] && thing.inner_count == 2);
   cr_assert(strcmp(thing.text, "// no \" comment") == 0 && strcmp(thing.secret, "s3") == 0);
-  cr_assert(strcmp(thing.inners[1].name, "y") == 0 && thing.inners[0].n == 7 && thing.inners[1].n == 1);
+  cr_assert(strcmp(thing.inners[1].name, "y") == 0 && thing.inners[0].n == 7 &&
+            thing.inners[1].n == 1);
   struct buf out = BUF_INIT(1 << 16);
   option_values(&table, &thing, &out);
   cr_assert(strstr(out.data, "\"***\"") && !strstr(out.data, "s3"));
@@ -97,11 +109,16 @@ Test(option, reads_everything) {
 }
 
 Test(option, says_where_and_what) {
-  cr_assert_eq(load("{\n  \"cuont\": 1,\n  \"inners\": [ {\"name\": \"x\"},\n    {\"n\": 12, \"name\": 3} ]\n}"), ERR_SYNTAX);
+  cr_assert_eq(load("{\n  \"cuont\": 1,\n  \"inners\": [ {\"name\": \"x\"},\n    {\"n\": 12, "
+                    "\"name\": 3} ]\n}"),
+               ERR_SYNTAX);
   cr_assert_str_eq(fault() + 0, fault());
-  cr_assert(strstr(errors.data, ":2:3: cuont: unknown key; did you mean \"count\"?\n"), "%s", errors.data);
-  cr_assert(strstr(errors.data, ":4:15: inners[1].name: must be a string, not a whole number\n"), "%s", errors.data);
-  cr_assert(strstr(errors.data, ":4:6: inners[1].n: 12 is out of range; allowed is 0 to 9\n"), "%s", errors.data);
+  cr_assert(strstr(errors.data, ":2:3: cuont: unknown key; did you mean \"count\"?\n"), "%s",
+            errors.data);
+  cr_assert(strstr(errors.data, ":4:15: inners[1].name: must be a string, not a whole number\n"),
+            "%s", errors.data);
+  cr_assert(strstr(errors.data, ":4:6: inners[1].n: 12 is out of range; allowed is 0 to 9\n"), "%s",
+            errors.data);
 }
 
 Test(option, names_what_is_missing_doubled_or_not_json) {

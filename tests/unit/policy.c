@@ -13,8 +13,11 @@ static char reason[POLICY_REASON_BYTES];
 static void setup(void) {
   memset(&p, 0, sizeof p);
   s = (struct policy_sample){.at = 1000 * USEC_PER_S};
-  scaling = (struct endpoint_scaling){.max_replicas = 3, .scale_to_zero_s = 3600, .pending_per_replica = 1.5,
-                                      .scale_up_window_s = 20, .scale_down_window_s = 300};
+  scaling = (struct endpoint_scaling){.max_replicas = 3,
+                                      .scale_to_zero_s = 3600,
+                                      .pending_per_replica = 1.5,
+                                      .scale_up_window_s = 20,
+                                      .scale_down_window_s = 300};
   current = 0;
 }
 

@@ -39,7 +39,10 @@ static struct endpoint_def *def_new(void) {
 Test(store, tells_the_latest_and_forgets_what_is_not_renewed) {
   struct loop *l = loop_new(1 << 20);
   struct store *s = memory_store_new(l);
-  struct store_watch w = {.endpoint = on_endpoint, .endpoint_gone = on_gone, .load = on_load, .load_gone = on_load_gone};
+  struct store_watch w = {.endpoint = on_endpoint,
+                          .endpoint_gone = on_gone,
+                          .load = on_load,
+                          .load_gone = on_load_gone};
   struct endpoint_def *def = def_new();
   struct endpoint_record r = {.def = def};
   store_watch(s, &w);
