@@ -5,28 +5,35 @@
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 
-/* A sequence lock with one writer: readers try again when the serial moved. */
+/* A sequence lock with one writer, without fences: who sees a new number sees the odd
+ * serial that was written before it. Readers try again when the serial moved. */
+static void publish(cell_t *c, int64_t value) {
+  atomic_store_explicit(c, value, memory_order_release);
+}
+
+static int64_t observe(const cell_t *c) {
+  return atomic_load_explicit(c, memory_order_acquire);
+}
+
 static void cell_open(struct endpoint_cell *c, usec_t now) {
   cell_add(&c->serial, 1);
-  atomic_thread_fence(memory_order_release);
   usec_t passed = now - cell_get(&c->at_us);
-  cell_add(&c->pending_us, cell_get(&c->pending) * passed);
-  cell_add(&c->held_us, cell_get(&c->held) * passed);
-  cell_add(&c->open_us, cell_get(&c->open) * passed);
-  atomic_store_explicit(&c->at_us, now, memory_order_relaxed);
+  publish(&c->pending_us, cell_get(&c->pending_us) + cell_get(&c->pending) * passed);
+  publish(&c->held_us, cell_get(&c->held_us) + cell_get(&c->held) * passed);
+  publish(&c->open_us, cell_get(&c->open_us) + cell_get(&c->open) * passed);
+  publish(&c->at_us, now);
 }
 
 static void cell_shut(struct endpoint_cell *c) {
-  atomic_thread_fence(memory_order_release);
-  cell_add(&c->serial, 1);
+  publish(&c->serial, cell_get(&c->serial) + 1);
 }
 
 static void change(struct request *r, int pending, int held, int open) {
   struct endpoint_cell *c = r->endpoint->cell;
   cell_open(c, loop_now(r->worker->loop));
-  cell_add(&c->pending, pending);
-  cell_add(&c->held, held);
-  cell_add(&c->open, open);
+  publish(&c->pending, cell_get(&c->pending) + pending);
+  publish(&c->held, cell_get(&c->held) + held);
+  publish(&c->open, cell_get(&c->open) + open);
   cell_shut(c);
 }
 
@@ -99,18 +106,17 @@ void account_read(const struct endpoint_cell *c, usec_t now, struct account_sum 
   struct account_sum s;
   int64_t serial;
   do {
-    serial = atomic_load_explicit(&c->serial, memory_order_acquire);
+    serial = observe(&c->serial);
     s = (struct account_sum){
-        .pending = cell_get(&c->pending),
-        .held = cell_get(&c->held),
-        .open = cell_get(&c->open),
+        .pending = observe(&c->pending),
+        .held = observe(&c->held),
+        .open = observe(&c->open),
     };
-    usec_t at = cell_get(&c->at_us), passed = now > at ? now - at : 0;
-    s.pending_us = cell_get(&c->pending_us) + s.pending * passed;
-    s.held_us = cell_get(&c->held_us) + s.held * passed;
-    s.open_us = cell_get(&c->open_us) + s.open * passed;
-    atomic_thread_fence(memory_order_acquire);
-  } while ((serial & 1) || serial != atomic_load_explicit(&c->serial, memory_order_relaxed));
+    usec_t at = observe(&c->at_us), passed = now > at ? now - at : 0;
+    s.pending_us = observe(&c->pending_us) + s.pending * passed;
+    s.held_us = observe(&c->held_us) + s.held * passed;
+    s.open_us = observe(&c->open_us) + s.open * passed;
+  } while ((serial & 1) || serial != cell_get(&c->serial));
   add->pending += s.pending;
   add->held += s.held;
   add->open += s.open;

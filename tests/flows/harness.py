@@ -108,7 +108,7 @@ class Headrace:
         text = self.errors()
         self.process.stdout.close()
         self.stderr.close()
-        assert "ERROR: " not in text and "runtime error" not in text, text
+        assert "ERROR: " not in text and "WARNING: ThreadSanitizer" not in text and "runtime error" not in text, text
         assert self.process.returncode == 0, (self.process.returncode, text)
 
     def admin(self, path, **headers):
