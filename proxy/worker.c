@@ -207,6 +207,12 @@ static void tokens_came(struct mail *m) {
   free(wm);
 }
 
+static void known_came(struct mail *m) {
+  struct worker_mail *wm = container_of(m, struct worker_mail, mail);
+  wm->thread->worker.fleet_known = true;
+  free(wm);
+}
+
 static void stop_came(struct mail *m) {
   struct worker_mail *wm = container_of(m, struct worker_mail, mail);
   struct worker_thread *t = wm->thread;
@@ -248,6 +254,14 @@ enum err worker_tokens(struct worker_thread *t, struct token_set *s) {
   if (!wm)
     return ERR_MEMORY;
   wm->tokens = token_set_ref(s);
+  loop_send(t->worker.loop, &wm->mail);
+  return OK;
+}
+
+enum err worker_known(struct worker_thread *t) {
+  struct worker_mail *wm = mail_new(t, known_came);
+  if (!wm)
+    return ERR_MEMORY;
   loop_send(t->worker.loop, &wm->mail);
   return OK;
 }
