@@ -230,6 +230,7 @@ static void load_fill(const struct edge *edge, struct edge_endpoint *e, struct l
                             .held_us = sum.held_us,
                             .open_us = sum.open_us,
                             .requests_total = sum.requests_total,
+                            .requests_before = e->requests_said,
                             .seen = seen,
                             .replicas = r->replicas};
   strcpy(r->endpoint, e->shared->name);

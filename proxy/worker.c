@@ -219,13 +219,14 @@ static void stop_came(struct mail *m) {
   struct worker *w = &t->worker;
   bool now = wm->now;
   free(wm);
+  for (int i = 0; i < t->door_count; i++)
+    t->doors[i].listener = listener_finish(t->doors[i].listener);
   w->stopping = true;
-  listeners_close(t);
   list_each (node, &w->open_clients) {
     struct client *c = container_of(node, struct client, node);
-    if (now || !c->protocol)
+    if (now)
       client_close(c, false);
-    else
+    else if (c->protocol) /* others have not said anything yet; their first request is served */
       c->protocol->stop(c);
   }
   look_whether_done(&t->stop_timer);

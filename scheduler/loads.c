@@ -61,14 +61,16 @@ static int64_t growth(int64_t now, int64_t before) {
   return now > before ? now - before : 0;
 }
 
+/* Of a proxy that we have never heard of: all it has done, when it is younger than we are. */
 static void count_growth(struct loads *l, struct load_seen *s, const struct load_record *r) {
-  bool same = s->incarnation == r->incarnation;
-  bool ours = same || r->incarnation >= l->since_ms;
-  if (ours) {
-    l->pending_us += growth(r->pending_us, same ? s->pending_us : 0);
-    l->requests_total += growth(r->requests_total, same ? s->requests_total : 0);
+  if (s->incarnation != r->incarnation) {
+    bool young = r->incarnation >= l->since_ms;
+    s->incarnation = r->incarnation;
+    s->pending_us = young ? 0 : r->pending_us;
+    s->requests_total = young ? 0 : r->requests_before;
   }
-  s->incarnation = r->incarnation;
+  l->pending_us += growth(r->pending_us, s->pending_us);
+  l->requests_total += growth(r->requests_total, s->requests_total);
   s->pending_us = r->pending_us;
   s->requests_total = r->requests_total;
 }

@@ -45,6 +45,7 @@ static const struct {
     {"held_us", AT(held_us)},
     {"open_us", AT(open_us)},
     {"requests_total", AT(requests_total)},
+    {"requests_before", AT(requests_before)},
     {"wanted_ms", AT(wanted_ms)},
     {"seen", AT(seen)},
 };

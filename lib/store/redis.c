@@ -146,7 +146,7 @@ static void beat_answered(void *user, const struct redisReply *r) {
     redis_endpoints_lost(s);
   redis_endpoints_look(s, endpoints);
   redis_tokens_look(s, tokens);
-  if (s->leading)
+  if (s->leading && (s->endpoints.known || !endpoints)) /* who leads is to know what there was */
     take_fence(s, reply_number(r->element[2]), anew || lost);
   if (anew)
     redis_loads_look(s);

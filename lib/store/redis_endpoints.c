@@ -239,6 +239,8 @@ static void looked(void *user, const struct redisReply *r) {
   if (k->looking_at_all)
     forget_the_rest(s);
   k->looking_at_all = false;
+  if (!k->known && s->leading)
+    loop_post(s->loop, &s->beat_post);
   k->known = true;
   WATCH_TELL(&s->watches, endpoints_known);
 }
