@@ -50,7 +50,7 @@ struct worker {
   struct worker_cell *cell;
   const struct request_step *steps;           /* the path of a request ... */
   const struct response_step *response_steps; /* ... and the way back */
-  struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections;
+  struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections, *replica_streams;
   struct token_set *tokens;
   struct fleet fleet;
   struct list held; /* requests in the hold, oldest first */
