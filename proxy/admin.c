@@ -10,12 +10,15 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/dirs.h"
+#include "lib/base/list.h"
 #include "lib/http/error_body.h"
 #include "lib/net/address.h"
 #include "lib/net/listen.h"
 #include "lib/net/loop.h"
 #include "proxy/config/config.h"
+#include "lib/store/store.h"
 #include "proxy/edge.h"
+#include "proxy/overview.h"
 #include "proxy/report.h"
 #include "scheduler/scheduler.h"
 
@@ -23,10 +26,21 @@ enum { PAGE_BYTES_MAX = 64 << 20, SOCKET_MODE = 0600, REQUEST_BYTES_MAX = 16 * 1
 
 struct admin {
   struct evhttp *http;
-  const struct edge *edge;
+  struct loop *loop;
+  struct report report;
+  struct store *store;
   struct scheduler *scheduler;
+  struct list asked; /* for status */
   char *socket_path;
   bool stopping;
+};
+
+/* A request for status, until the store has been looked at. */
+struct asked {
+  struct admin *admin;
+  struct list node;
+  struct evhttp_request *request; /* NULL: who asked has gone */
+  struct overview *overview;
 };
 
 static void answer(struct evhttp_request *r, int status, const char *type, const struct buf *text) {
@@ -62,12 +76,15 @@ static void on_health(struct evhttp_request *r, void *user) {
 
 static void on_ready(struct evhttp_request *r, void *user) {
   struct admin *a = user;
+  struct buf b = BUF_INIT(1024);
+  report_ready(&a->report, &b);
   if (a->stopping)
     answer_text(r, 503, "stopping\n");
-  else if (!edge_ready(a->edge))
+  else if (a->report.edge && !edge_ready(a->report.edge))
     answer_text(r, 503, "the fleet is not known yet\n");
   else
-    answer_text(r, 200, "ready\n");
+    answer(r, 200, "text/plain; charset=utf-8", &b);
+  buf_free(&b);
 }
 
 static void on_metrics(struct evhttp_request *r, void *user) {
@@ -75,7 +92,7 @@ static void on_metrics(struct evhttp_request *r, void *user) {
   const char *accept = evhttp_find_header(evhttp_request_get_input_headers(r), "Accept");
   bool openmetrics = accept && strstr(accept, "application/openmetrics-text");
   struct buf b = BUF_INIT(PAGE_BYTES_MAX);
-  report_metrics(a->edge, openmetrics, &b);
+  report_metrics(&a->report, openmetrics, &b);
   answer(r, 200,
          openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                      : "text/plain; version=0.0.4; charset=utf-8",
@@ -83,12 +100,42 @@ static void on_metrics(struct evhttp_request *r, void *user) {
   buf_free(&b);
 }
 
+static void asked_free(struct asked *q) {
+  if (q->request && evhttp_request_get_connection(q->request))
+    evhttp_connection_set_closecb(evhttp_request_get_connection(q->request), NULL, NULL);
+  overview_free(q->overview);
+  list_remove(&q->node);
+  free(q);
+}
+
+static void asker_went(struct evhttp_connection *connection, void *user) {
+  struct asked *q = user;
+  q->request = NULL;
+}
+
+static void overview_there(struct overview *o) {
+  struct asked *q = o->user;
+  struct buf b = BUF_INIT(PAGE_BYTES_MAX);
+  struct evhttp_request *r = q->request;
+  report_status(&q->admin->report, o, &b);
+  asked_free(q);
+  if (r)
+    answer(r, 200, "application/json", &b);
+  buf_free(&b);
+}
+
 static void on_status(struct evhttp_request *r, void *user) {
   struct admin *a = user;
-  struct buf b = BUF_INIT(PAGE_BYTES_MAX);
-  report_status(a->edge, &b);
-  answer(r, 200, "application/json", &b);
-  buf_free(&b);
+  struct asked *q = calloc(1, sizeof *q);
+  if (!q || overview_start(a->loop, a->store, overview_there, q, &q->overview) != OK) {
+    free(q);
+    answer_text(r, 503, "out of memory\n");
+    return;
+  }
+  q->admin = a;
+  q->request = r;
+  list_push_back(&a->asked, &q->node);
+  evhttp_connection_set_closecb(evhttp_request_get_connection(r), asker_went, q);
 }
 
 static void on_other(struct evhttp_request *r, void *user) {
@@ -100,6 +147,9 @@ static void on_other(struct evhttp_request *r, void *user) {
   if (!path || strncmp(path, "/explain/", 9) != 0)
     answer_error(r, 404, "not_found",
                  "There is /health, /ready, /metrics, /status and /explain/ENDPOINT.");
+  else if (!a->scheduler)
+    answer_error(r, 404, "not_a_scheduler",
+                 "This process decides nothing; ask the scheduler that leads.");
   else if (!scheduler_explain(a->scheduler, path + 9, json, &b))
     answer_error(r, 404, "endpoint_not_found", "There is no endpoint of that name.");
   else
@@ -136,13 +186,17 @@ static enum err open_all(struct admin *a, const struct config_admin *c, struct b
   return e;
 }
 
-enum err admin_new(struct loop *loop, const struct config_admin *config, const struct edge *edge,
-                   struct scheduler *scheduler, struct admin **out, struct buf *why) {
+enum err admin_new(struct loop *loop, const struct config_admin *config, struct store *store,
+                   const struct edge *edge, struct scheduler *scheduler, struct admin **out,
+                   struct buf *why) {
   struct admin *a = calloc(1, sizeof *a);
   if (!a)
     return ERR_MEMORY;
-  a->edge = edge;
+  a->loop = loop;
+  a->report = (struct report){edge, scheduler, store};
+  a->store = store;
   a->scheduler = scheduler;
+  list_init(&a->asked);
   a->http = evhttp_new(loop->base);
   if (!a->http) {
     free(a);
@@ -172,6 +226,8 @@ void admin_stopping(struct admin *a) {
 struct admin *admin_free(struct admin *a) {
   if (!a)
     return NULL;
+  list_each (node, &a->asked)
+    asked_free(container_of(node, struct asked, node));
   evhttp_free(a->http);
   if (a->socket_path)
     unlink(a->socket_path);

@@ -1,28 +1,38 @@
-/* headrace token add|list|revoke: edits the token file under a lock; a running process
- * notices within TOKENS_LOOK_MS. */
-#include <errno.h>
-#include <fcntl.h>
+/* headrace token add|list|revoke: changes the tokens of the store that is configured; running
+ * processes notice by themselves. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lib/base/buf.h"
-#include "lib/base/dirs.h"
 #include "lib/fleet/token.h"
+#include "lib/net/loop.h"
+#include "lib/store/store.h"
 #include "proxy/commands.h"
 #include "proxy/file.h"
+#include "proxy/store_open.h"
 
-enum { WORDS_MAX = 64, DAY_S = 86400 };
+enum { WORDS_MAX = 64, DAY_S = 86400, STORE_WAIT_S = 5 };
 
 struct asked {
   const char *name, *owner, *text;
   char *organisations[WORDS_MAX + 1], *endpoints[WORDS_MAX + 1];
   int organisation_count, endpoint_count;
-  int64_t expires_s;
+  int64_t expires_s, concurrency_max;
+  double requests_per_s;
+};
+
+/* The store, and what it has to say. */
+struct desk {
+  struct loop *loop;
+  struct store *store;
+  struct store_watch watch;
+  struct timer timer;
+  struct token_set *tokens;
+  char id[PROCESS_ID_BYTES], why[512];
+  enum err answer;
 };
 
 static int fail(const char *format, const char *what) {
@@ -49,7 +59,8 @@ static bool read_options(int argc, char **argv, struct asked *a) {
   static const struct option options[] = {
       {"owner", required_argument, NULL, 'o'},    {"organisation", required_argument, NULL, 'g'},
       {"endpoint", required_argument, NULL, 'e'}, {"expires", required_argument, NULL, 'x'},
-      {"token", required_argument, NULL, 't'},    {NULL, 0, NULL, 0}};
+      {"token", required_argument, NULL, 't'},    {"concurrency", required_argument, NULL, 'c'},
+      {"rate", required_argument, NULL, 'r'},     {NULL, 0, NULL, 0}};
   int c;
   while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
     if (c == 'o')
@@ -60,6 +71,10 @@ static bool read_options(int argc, char **argv, struct asked *a) {
       a->endpoints[a->endpoint_count++] = optarg;
     else if (c == 't')
       a->text = optarg;
+    else if (c == 'c' && atoll(optarg) > 0)
+      a->concurrency_max = atoll(optarg);
+    else if (c == 'r' && strtod(optarg, NULL) > 0)
+      a->requests_per_s = strtod(optarg, NULL);
     else if (c != 'x' || (a->expires_s = expiry(optarg)) < 0)
       return false;
   }
@@ -67,47 +82,110 @@ static bool read_options(int argc, char **argv, struct asked *a) {
   return optind + 1 >= argc;
 }
 
-static enum err add(struct token_set *set, const struct asked *a, const char *text,
-                    struct token_set **out) {
+static void tokens_came(void *user, struct token_set *set) {
+  struct desk *d = user;
+  token_set_unref(d->tokens);
+  d->tokens = token_set_ref(set);
+  loop_stop(d->loop);
+}
+
+static void problem_came(void *user, const char *text) {
+  struct desk *d = user;
+  snprintf(d->why, sizeof d->why, "%s", text);
+  loop_stop(d->loop);
+}
+
+static void link_came(void *user, const struct store_link *link) {
+  struct desk *d = user;
+  snprintf(d->why, sizeof d->why, "%s", link->why);
+}
+
+static void waited(struct timer *t) {
+  loop_stop(container_of(t, struct desk, timer)->loop);
+}
+
+static void answered(void *user, enum err e) {
+  struct desk *d = user;
+  d->answer = e;
+  loop_stop(d->loop);
+}
+
+/* Runs until something stops the loop. */
+static void wait_for_store(struct desk *d) {
+  d->loop->stopping = false;
+  if (timer_set(d->loop, &d->timer, clock_mono() + STORE_WAIT_S * USEC_PER_S) == OK)
+    loop_run(d->loop);
+}
+
+static bool desk_open(struct desk *d, const struct config *config) {
+  timer_init(&d->timer, waited);
+  list_init(&d->watch.node);
+  d->loop = loop_new(1 << 20);
+  if (!d->loop || !store_identify(d->id) ||
+      !(d->store = store_open(d->loop, config, d->id, false)))
+    return false;
+  d->watch = (struct store_watch){
+      .user = d, .tokens = tokens_came, .problem = problem_came, .link = link_came};
+  store_watch(d->store, &d->watch);
+  wait_for_store(d);
+  return d->tokens != NULL;
+}
+
+static void desk_close(struct desk *d) {
+  if (d->store)
+    store_unwatch(d->store, &d->watch);
+  store_free(d->store);
+  token_set_unref(d->tokens);
+  loop_free(d->loop);
+}
+
+static struct store_reply expect(struct desk *d) {
+  d->answer = ERR_TIMEOUT;
+  d->loop->stopping = false;
+  return (struct store_reply){d, answered};
+}
+
+static void add(struct desk *d, const struct asked *a, const char *text) {
   struct token t = {.name = (char *)a->name,
                     .owner = (char *)a->owner,
                     .organisations = (char **)a->organisations,
                     .endpoints = (char **)a->endpoints,
                     .created_s = time(NULL),
-                    .expires_s = a->expires_s};
+                    .expires_s = a->expires_s,
+                    .concurrency_max = a->concurrency_max,
+                    .requests_per_s = a->requests_per_s};
   token_hash(slice_str(text), t.hash);
-  return token_set_add(set, &t, out);
+  store_put_token(d->store, &t, expect(d));
+  if (d->answer == ERR_TIMEOUT)
+    wait_for_store(d);
 }
 
-static int do_add(const char *path, struct token_set *set, const struct asked *a) {
+static int do_add(struct desk *d, const struct asked *a) {
   char made[64];
-  struct token_set *changed;
   if (!a->text && token_make(made) != OK)
     return fail("%s", "no random numbers");
   const char *text = a->text ? a->text : made;
-  enum err e = add(set, a, text, &changed);
-  if (e == ERR_EXISTS)
+  add(d, a, text);
+  if (d->answer == ERR_EXISTS)
     return fail(
         "there is a token named \"%s\", or of that text, already; revoke it or choose another name",
         a->name);
-  if (e)
-    return fail("%s", err_word(e));
-  e = token_set_save(changed, path);
-  token_set_unref(changed);
-  if (e)
-    return fail("%s cannot be written; check permissions", path);
+  if (d->answer)
+    return fail("the store cannot be written (%s); check permissions", err_word(d->answer));
   printf("%s\n", text);
   fprintf(stderr, "This is shown once; only its SHA-256 is kept.\n");
   return 0;
 }
 
-static int do_revoke(const char *path, struct token_set *set, const struct asked *a) {
-  struct token_set *changed;
-  if (token_set_remove(set, a->name, &changed) != OK)
+static int do_revoke(struct desk *d, const struct asked *a) {
+  store_remove_token(d->store, a->name, expect(d));
+  if (d->answer == ERR_TIMEOUT)
+    wait_for_store(d);
+  if (d->answer == ERR_ABSENT)
     return fail("there is no token named \"%s\"; headrace token list shows them", a->name);
-  enum err e = token_set_save(changed, path);
-  token_set_unref(changed);
-  return e ? fail("%s cannot be written; check permissions", path) : 0;
+  return d->answer ? fail("the store cannot be written (%s); check permissions",
+                          err_word(d->answer))
+                   : 0;
 }
 
 static void print_words(char *const *words) {
@@ -115,8 +193,16 @@ static void print_words(char *const *words) {
     printf("%s%s", i ? "," : "", words[i]);
 }
 
+static void print_limit(double n) {
+  if (n > 0)
+    printf("%-8g ", n);
+  else
+    printf("%-8s ", "-");
+}
+
 static int do_list(const struct token_set *set) {
-  printf("%-24s %-16s %-20s %-20s %s\n", "NAME", "OWNER", "EXPIRES", "ENDPOINTS", "ORGANISATIONS");
+  printf("%-24s %-16s %-20s %-8s %-8s %-20s %s\n", "NAME", "OWNER", "EXPIRES", "AT ONCE", "PER S",
+         "ENDPOINTS", "ORGANISATIONS");
   for (size_t i = 0; i < token_set_count(set); i++) {
     const struct token *t = token_set_at(set, i);
     char expires[32] = "never";
@@ -125,6 +211,8 @@ static int do_list(const struct token_set *set) {
     if (at)
       strftime(expires, sizeof expires, "%Y-%m-%dT%H:%MZ", gmtime_r(&at, &tm));
     printf("%-24s %-16s %-20s ", t->name, t->owner ? t->owner : "-", expires);
+    print_limit((double)t->concurrency_max);
+    print_limit(t->requests_per_s);
     print_words(t->endpoints);
     printf("%*s ", t->endpoints && t->endpoints[0] ? 1 : 20, "");
     print_words(t->organisations);
@@ -133,33 +221,16 @@ static int do_list(const struct token_set *set) {
   return 0;
 }
 
-/* Held while the file is read and written, so that two commands do not lose one another's work. */
-static int lock_for(const char *path) {
-  char lock[512];
-  if (dirs_make_for(path, 0755) != OK)
-    return -1;
-  snprintf(lock, sizeof lock, "%s.lock", path);
-  int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd >= 0 && flock(fd, LOCK_EX)) {
-    close(fd);
-    return -1;
-  }
-  return fd;
-}
-
-static int with_set(const char *path, const char *verb, const struct asked *a) {
-  struct buf why = BUF_INIT(4096);
-  struct token_set *set;
-  if (token_set_load(path, &set, &why) != OK) {
-    int code = fail("%s", why.data ? why.data : "out of memory");
-    buf_free(&why);
-    return code;
-  }
-  int code = strcmp(verb, "add") == 0      ? do_add(path, set, a)
-             : strcmp(verb, "revoke") == 0 ? do_revoke(path, set, a)
-                                           : do_list(set);
-  token_set_unref(set);
-  buf_free(&why);
+static int at_desk(const struct config *config, const char *verb, const struct asked *a) {
+  struct desk d = {0};
+  int code;
+  if (!desk_open(&d, config))
+    code = fail("the tokens cannot be read: %s", *d.why ? d.why : "no answer");
+  else
+    code = strcmp(verb, "add") == 0      ? do_add(&d, a)
+           : strcmp(verb, "revoke") == 0 ? do_revoke(&d, a)
+                                         : do_list(d.tokens);
+  desk_close(&d);
   return code;
 }
 
@@ -179,12 +250,7 @@ int command_token(const char *config_path, int argc, char **argv) {
     return 1;
   }
   buf_free(&errors);
-  const char *path = f->config.token_file;
-  int lock = lock_for(path);
-  int code = lock < 0 ? fail("%s cannot be locked; check that its directory is writable", path)
-                      : with_set(path, argv[0], &a);
-  if (lock >= 0)
-    close(lock);
+  int code = at_desk(&f->config, argv[0], &a);
   file_free(f);
   return code;
 }

@@ -5,17 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/dirs.h"
 #include "lib/fleet/load.h"
+#include "lib/fleet/token.h"
 #include "lib/store/store.h"
 #include "proxy/config/config.h"
 #include "proxy/door.h"
 #include "proxy/request/account.h"
 #include "proxy/request/request.h"
+#include "proxy/shares.h"
 #include "proxy/steps/pace.h"
 #include "proxy/worker.h"
 
@@ -25,8 +26,9 @@ struct edge_endpoint {
   struct endpoint_record *record;
   struct endpoint_shared *shared;
   struct replica_shared **replicas;
-  int64_t wanted_since_ms;
+  int64_t wanted_since_ms, requests_said;
   usec_t published_us;
+  bool silent; /* that nobody is here has been said */
 };
 
 struct edge {
@@ -43,8 +45,10 @@ struct edge {
   struct timer publish_timer, wanted_timer, stop_timer;
   struct mail wanted_mail;
   _Atomic bool wanted_sent;
-  char id[64];
+  const char *id;
   int64_t incarnation;
+  struct token_set *tokens;
+  usec_t tokens_us; /* when shares of their limits were asked for */
   bool known;
   void (*done)(void *user);
   void *user;
@@ -78,12 +82,25 @@ static struct edge_endpoint *endpoint_find(struct edge *edge, const char *name) 
   return NULL;
 }
 
-static struct replica_shared *shared_for(struct edge *edge, struct edge_endpoint *e, const char *id,
-                                         int64_t concurrency_max) {
+static struct replica_shared *shared_find(const struct edge_endpoint *e, const char *id) {
   for (int i = 0; e->record && i < e->record->replica_count; i++)
     if (strcmp(e->replicas[i]->id, id) == 0)
-      return replica_shared_ref(e->replicas[i]);
-  return replica_shared_new(id, concurrency_max, edge->worker_count);
+      return e->replicas[i];
+  return NULL;
+}
+
+/* Of places that are shared we have none until some are given to us. */
+static struct replica_shared *shared_for(struct edge *edge, struct edge_endpoint *e, const char *id,
+                                         int64_t concurrency_max) {
+  struct replica_shared *r = shared_find(e, id);
+  if (r)
+    return replica_shared_ref(r);
+  r = replica_shared_new(id, concurrency_max, edge->worker_count);
+  if (r && edge->store->link.up && !edge->store->alone)
+    atomic_store(&r->room, 0);
+  else if (r && !edge->store->alone)
+    shares_alone(r, edge->store->link.proxies);
+  return r;
 }
 
 /* What the store says now, in place of what it said before. */
@@ -151,7 +168,6 @@ static void endpoint_came(void *user, const struct endpoint_record *r) {
   struct edge_endpoint *e = endpoint_find(edge, r->def->name);
   if (!e || take_record(edge, e, r) != OK)
     return;
-  edge->known = true;
   tell_workers(edge, e, r->def->name, false);
   tell_queue(e);
 }
@@ -166,9 +182,43 @@ static void endpoint_went(void *user, const char *name) {
   endpoint_drop(e);
 }
 
+static void endpoints_known(void *user) {
+  struct edge *edge = user;
+  for (int i = 0; !edge->known && i < edge->worker_count; i++)
+    if (worker_known(edge->workers[i]) != OK)
+      abort(); /* it would say for ever that it does not know */
+  edge->known = true;
+}
+
+/* The oldest version of the endpoint that a worker goes by. To be read before the requests at
+ * its replicas: none can come to them by an older one afterwards. */
+static int64_t version_seen(const struct edge *edge, const struct edge_endpoint *e) {
+  int64_t oldest = INT64_MAX;
+  for (int i = 0; i < edge->worker_count; i++) {
+    int64_t v = atomic_load_explicit(&e->shared->cells[i].version, memory_order_acquire);
+    oldest = v < oldest ? v : oldest;
+  }
+  return oldest;
+}
+
+static void replicas_fill(const struct edge *edge, const struct edge_endpoint *e,
+                          struct load_record *r) {
+  for (int i = 0; e->record && i < e->record->replica_count; i++) {
+    int64_t active = 0;
+    for (int k = 0; k < edge->worker_count; k++)
+      active += cell_get(&e->replicas[i]->cells[k].active);
+    if (!active)
+      continue;
+    struct load_replica *l = &r->replicas[r->replica_count++];
+    strcpy(l->id, e->replicas[i]->id);
+    l->active = active;
+  }
+}
+
 static void load_fill(const struct edge *edge, struct edge_endpoint *e, struct load_record *r) {
   usec_t now = clock_mono();
   struct account_sum sum = {0};
+  int64_t seen = version_seen(edge, e);
   for (int i = 0; i < edge->worker_count; i++)
     account_read(&e->shared->cells[i], now, &sum);
   *r = (struct load_record){.incarnation = edge->incarnation,
@@ -179,29 +229,59 @@ static void load_fill(const struct edge *edge, struct edge_endpoint *e, struct l
                             .pending_us = sum.pending_us,
                             .held_us = sum.held_us,
                             .open_us = sum.open_us,
-                            .requests_total = sum.requests_total};
+                            .requests_total = sum.requests_total,
+                            .requests_before = e->requests_said,
+                            .seen = seen,
+                            .replicas = r->replicas};
   strcpy(r->endpoint, e->shared->name);
-  strcpy(r->proxy, edge->id);
+  snprintf(r->proxy, sizeof r->proxy, "%s", edge->id);
   if (sum.waiting && !e->wanted_since_ms)
     e->wanted_since_ms = clock_wall() / 1000;
   if (!sum.waiting)
     e->wanted_since_ms = 0;
   r->wanted_ms = e->wanted_since_ms;
-  for (int i = 0; e->record && i < e->record->replica_count; i++) {
-    struct load_replica *l = &r->replicas[r->replica_count++];
-    strcpy(l->id, e->replicas[i]->id);
-    for (int k = 0; k < edge->worker_count; k++)
-      l->active += cell_get(&e->replicas[i]->cells[k].active);
-  }
+  replicas_fill(edge, e, r);
 }
 
-static void publish(struct edge *edge, struct edge_endpoint *e) {
-  static struct load_record r; /* main thread only, and large */
+/* Somebody counts on hearing that a draining replica is left. */
+static bool has_draining(const struct edge_endpoint *e) {
+  for (int i = 0; e->record && i < e->record->replica_count; i++)
+    if (e->record->replicas[i].state == REPLICA_DRAINING)
+      return true;
+  return false;
+}
+
+static void ask_for_places(struct edge *edge, const struct edge_endpoint *e) {
+  if (!edge->store->alone && e->record && e->record->def->concurrency_max)
+    shares_of_replicas(edge->store, e->shared, e->record, e->replicas);
+}
+
+/* Where nobody is, that is said once; then nothing is, and the record runs out. */
+static void publish(struct edge *edge, struct edge_endpoint *e, bool urgent) {
+  static struct load_replica replicas[REPLICAS_PER_ENDPOINT_MAX]; /* main thread only */
+  struct load_record r = {.replicas = replicas};
   atomic_store(&e->shared->wanted, false);
   e->published_us = loop_now(edge->loop);
   load_fill(edge, e, &r);
-  if (store_put_load(edge->store, &r, edge->config->lease_ms) != OK)
+  bool busy = r.pending || r.open || r.wanted_ms || r.replica_count || has_draining(e) ||
+              r.requests_total != e->requests_said;
+  if (busy || !e->silent)
+    ask_for_places(edge, e);
+  if (!busy && e->silent)
+    return;
+  bool said = store_put_load(edge->store, &r, urgent) == OK;
+  e->silent = said && !busy;
+  if (said)
+    e->requests_said = r.requests_total;
+  else
     e->published_us = 0; /* the next refresh tries again */
+}
+
+static void ask_for_tokens(struct edge *edge) {
+  usec_t now = loop_now(edge->loop);
+  if (!edge->store->alone && now > edge->tokens_us)
+    shares_of_tokens(edge->store, edge->tokens, now - edge->tokens_us);
+  edge->tokens_us = now;
 }
 
 static void publish_all(struct timer *t) {
@@ -209,7 +289,8 @@ static void publish_all(struct timer *t) {
   size_t at = 0;
   struct edge_endpoint *e;
   while ((e = map_next(&edge->endpoints, &at)))
-    publish(edge, e);
+    publish(edge, e, false);
+  ask_for_tokens(edge);
   if (timer_set(edge->loop, t, loop_now(edge->loop) + edge->config->refresh_ms * USEC_PER_MS) != OK)
     abort();
 }
@@ -223,10 +304,10 @@ static void publish_wanted(struct edge *edge) {
     if (!atomic_load(&e->shared->wanted))
       continue;
     if (now - e->published_us >= WANTED_APART_US)
-      publish(edge, e);
+      publish(edge, e, true);
     else if (!heap_has(&edge->wanted_timer.node) &&
              timer_set(edge->loop, &edge->wanted_timer, e->published_us + WANTED_APART_US) != OK)
-      publish(edge, e);
+      publish(edge, e, true);
   }
 }
 
@@ -245,6 +326,61 @@ static void wanted(struct process *p, struct endpoint_shared *e) {
   atomic_store(&e->wanted, true);
   if (!atomic_exchange(&edge->wanted_sent, true))
     loop_send(edge->loop, &edge->wanted_mail);
+}
+
+static struct replica_shared *quota_replica(struct edge *edge, const char *name,
+                                            struct edge_endpoint **of) {
+  const char *endpoint = strchr(name, ':'), *slash = strchr(name, '/');
+  if (!endpoint || !slash || slash < endpoint)
+    return NULL;
+  endpoint++;
+  *of = map_get(&edge->endpoints, slice_of(endpoint, (size_t)(slash - endpoint)));
+  return *of ? shared_find(*of, slash + 1) : NULL;
+}
+
+static void quota_came(void *user, const char *name, double allowed) {
+  struct edge *edge = user;
+  struct edge_endpoint *e;
+  if (shares_give_token(edge->tokens, name, allowed))
+    return;
+  struct replica_shared *r = quota_replica(edge, name, &e);
+  if (!r)
+    return;
+  atomic_store(&r->room, (int64_t)allowed);
+  hold_queue_look(e->shared->hold);
+}
+
+static void tokens_came(void *user, struct token_set *set) {
+  struct edge *edge = user;
+  if (token_set_meter(set, edge->tokens) != OK)
+    return; /* the next change tries again */
+  token_set_unref(edge->tokens);
+  edge->tokens = token_set_ref(set);
+  if (!edge->store->alone)
+    shares_alone_tokens(set, edge->store->link.proxies);
+  for (int i = 0; i < edge->worker_count; i++)
+    if (worker_tokens(edge->workers[i], set) != OK)
+      abort(); /* a revoked token would live on */
+}
+
+/* Everyone for himself, with an even share, until the store is back; then all that there is
+ * is said anew. */
+static void link_changed(void *user, const struct store_link *link) {
+  struct edge *edge = user;
+  size_t at = 0;
+  struct edge_endpoint *e;
+  while ((e = map_next(&edge->endpoints, &at))) {
+    e->silent = false;
+    for (int i = 0; !link->up && e->record && i < e->record->replica_count; i++)
+      if (e->replicas[i]->concurrency_max)
+        shares_alone(e->replicas[i], link->proxies);
+    if (!link->up)
+      hold_queue_look(e->shared->hold);
+  }
+  if (!link->up)
+    shares_alone_tokens(edge->tokens, link->proxies);
+  else if (timer_set(edge->loop, &edge->publish_timer, loop_now(edge->loop)) != OK)
+    abort();
 }
 
 static enum err log_open(struct edge *edge, struct buf *why) {
@@ -286,12 +422,6 @@ static enum err workers_open(struct edge *edge, struct buf *why) {
 }
 
 static enum err edge_open(struct edge *edge, struct buf *why) {
-  unsigned random;
-  if (getrandom(&random, sizeof random, 0) != sizeof random)
-    return ERR_IO;
-  char host[40] = "";
-  gethostname(host, sizeof host - 1);
-  snprintf(edge->id, sizeof edge->id, "%s-%08x", host, random);
   edge->incarnation = clock_wall() / 1000;
   edge->process.pace =
       pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
@@ -308,7 +438,7 @@ static enum err edge_open(struct edge *edge, struct buf *why) {
 }
 
 enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
-                  struct edge **out, struct buf *why) {
+                  const char *id, struct edge **out, struct buf *why) {
   struct edge *edge = calloc(1, sizeof *edge);
   if (!edge)
     return ERR_MEMORY;
@@ -318,6 +448,8 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
   edge->process.config = config;
   edge->process.main_loop = loop;
   edge->process.wanted = wanted;
+  edge->process.shares = !store->alone;
+  edge->id = id;
   edge->wanted_mail.deliver = wanted_came;
   edge->log_fd = -1;
   map_init(&edge->endpoints, FLEET_ENDPOINTS_MAX);
@@ -330,18 +462,16 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
     edge_free(edge);
     return e;
   }
-  edge->watch.user = edge;
-  edge->watch.endpoint = endpoint_came;
-  edge->watch.endpoint_gone = endpoint_went;
+  edge->watch = (struct store_watch){.user = edge,
+                                     .endpoint = endpoint_came,
+                                     .endpoint_gone = endpoint_went,
+                                     .endpoints_known = endpoints_known,
+                                     .tokens = tokens_came,
+                                     .quota = quota_came,
+                                     .link = link_changed};
   store_watch(store, &edge->watch);
   *out = edge;
   return OK;
-}
-
-void edge_tokens(struct edge *e, struct token_set *set) {
-  for (int i = 0; i < e->worker_count; i++)
-    if (worker_tokens(e->workers[i], set) != OK)
-      abort(); /* a revoked token would live on */
 }
 
 static void look_whether_stopped(struct timer *t) {
@@ -381,6 +511,7 @@ struct edge *edge_free(struct edge *e) {
   while ((endpoint = map_next(&e->endpoints, &at)))
     endpoint_drop(endpoint);
   map_clear(&e->endpoints);
+  token_set_unref(e->tokens);
   free(e->cells);
   pace_free(e->process.pace);
   if (e->log_fd >= 0)
@@ -389,12 +520,18 @@ struct edge *edge_free(struct edge *e) {
   return NULL;
 }
 
+static bool view_of(const struct edge_endpoint *e, struct edge_endpoint_view *view) {
+  if (e)
+    *view = (struct edge_endpoint_view){e->record, e->shared, e->replicas};
+  return e != NULL;
+}
+
 bool edge_next(const struct edge *e, size_t *at, struct edge_endpoint_view *view) {
-  struct edge_endpoint *endpoint = map_next(&e->endpoints, at);
-  if (!endpoint)
-    return false;
-  *view = (struct edge_endpoint_view){endpoint->record, endpoint->shared, endpoint->replicas};
-  return true;
+  return view_of(map_next(&e->endpoints, at), view);
+}
+
+bool edge_find(const struct edge *e, const char *name, struct edge_endpoint_view *view) {
+  return view_of(map_get(&e->endpoints, slice_str(name)), view);
 }
 
 int edge_workers(const struct edge *e) {

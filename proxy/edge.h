@@ -15,15 +15,12 @@ struct endpoint_shared;
 struct loop;
 struct replica_shared;
 struct store;
-struct token_set;
 struct worker_cell;
 
-/* Opens the doors and starts the workers. `config` and `store` outlive it. On error *why says
- * what and how to mend it. */
+/* Opens the doors and starts the workers. `config`, `store` and `id` (by which the fleet knows
+ * this proxy) outlive it. On error *why says what and how to mend it. */
 enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
-                  struct edge **out, struct buf *why) MUST_CHECK;
-/* Hands every worker a reference of the set. */
-void edge_tokens(struct edge *e, struct token_set *set);
+                  const char *id, struct edge **out, struct buf *why) MUST_CHECK;
 /* Lets requests end, then `done` from the loop; with `now` they are cut off. May be called again
  * to hurry. */
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user);
@@ -38,6 +35,8 @@ struct edge_endpoint_view {
 };
 /* Start with *at = 0; false at the end. */
 bool edge_next(const struct edge *e, size_t *at, struct edge_endpoint_view *view);
+/* False: there is no endpoint of that name. */
+bool edge_find(const struct edge *e, const char *name, struct edge_endpoint_view *view);
 int edge_workers(const struct edge *e);
 const struct worker_cell *edge_worker_cell(const struct edge *e, int worker);
 /* Whether the fleet is known. */

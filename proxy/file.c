@@ -53,9 +53,10 @@ static void check_pair(struct option_load *l, const struct endpoint_def *first,
 static void check_file(struct option_load *l, const struct option_path *at, struct json_t *given,
                        void *object) {
   struct file *f = object;
-  if (f->config.listener_count == 0)
+  if (f->config.listener_count == 0 && f->endpoint_count == 0)
     option_error(l, NULL, NULL,
-                 "there are no listeners; add \"listeners\": [{\"address\": \"127.0.0.1:8443\"}]");
+                 "there are neither listeners (for a proxy) nor endpoints (for a scheduler); add "
+                 "\"listeners\": [{\"address\": \"127.0.0.1:8443\"}]");
   for (int i = 0; i < f->endpoint_count; i++)
     for (int k = 0; k < i; k++)
       check_pair(l, f->endpoints[k], f->endpoints[i]);

@@ -10,6 +10,7 @@ static const char usage[] =
     "usage: headrace COMMAND [-c FILE] [--json]\n"
     "\n"
     "  run                      proxy and scheduler in one process\n"
+    "  proxy, scheduler         one role of a fleet, over Redis\n"
     "  check                    say what is wrong in a configuration\n"
     "  config                   print the effective values\n"
     "  schema                   print the JSON Schema of the configuration\n"
@@ -17,7 +18,7 @@ static const char usage[] =
     "  status                   endpoints, states, replicas, pending, held, open\n"
     "  explain ENDPOINT         the scheduler's last decisions, in words with numbers\n"
     "  token add NAME [--owner O] [--organisation X]... [--endpoint E]... [--expires 30d]\n"
-    "            [--token TEXT]\n"
+    "            [--concurrency N] [--rate N] [--token TEXT]\n"
     "  token list | token revoke NAME\n"
     "\n"
     "-c FILE is the configuration (default conf/headrace.json).\n";
@@ -55,7 +56,11 @@ int main(int argc, char **argv) {
   if (argc > 2)
     return usage_error("too many arguments");
   if (strcmp(command, "run") == 0)
-    return run(path);
+    return run(path, RUN_BOTH);
+  if (strcmp(command, "proxy") == 0)
+    return run(path, RUN_PROXY);
+  if (strcmp(command, "scheduler") == 0)
+    return run(path, RUN_SCHEDULER);
   if (strcmp(command, "check") == 0)
     return command_check(path);
   if (strcmp(command, "config") == 0)

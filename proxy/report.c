@@ -4,11 +4,15 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/fleet/load.h"
 #include "lib/metrics/exposition.h"
+#include "lib/store/store.h"
 #include "proxy/edge.h"
+#include "proxy/overview.h"
 #include "proxy/request/account.h"
 #include "proxy/request/shared.h"
 #include "proxy/version.h"
+#include "scheduler/scheduler.h"
 
 typedef struct edge_endpoint_view view_t;
 
@@ -172,24 +176,97 @@ static void worker_numbers(const struct edge *e, struct exposition *x) {
   }
 }
 
-void report_metrics(const struct edge *e, bool openmetrics, struct buf *out) {
+static void value(struct exposition *x, const char *name, enum metric_type type, const char *help,
+                  double n) {
+  exposition_family(x, name, type, help);
+  exposition_value(x, NULL, n);
+}
+
+static double since_s(const struct store_link *link, bool up) {
+  return link->up == up ? (double)(clock_mono() - link->since_us) / USEC_PER_S : 0;
+}
+
+static void store_numbers(const struct store *s, struct exposition *x) {
+  const struct store_link *link = &s->link;
+  value(x, "headrace_store_up", METRIC_GAUGE, "Whether the store can be reached.", link->up);
+  value(x, "headrace_store_away_seconds", METRIC_GAUGE, "For how long it cannot; 0 when it can.",
+        since_s(link, false));
+  value(x, "headrace_store_commands", METRIC_COUNTER, "Commands sent to Redis.",
+        (double)link->commands);
+  value(x, "headrace_store_connections", METRIC_COUNTER, "Connections made to Redis.",
+        (double)link->connections);
+  value(x, "headrace_store_proxies", METRIC_GAUGE, "Proxies of the fleet that live.",
+        (double)(s->alone ? 1 : link->proxies));
+}
+
+void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
   struct exposition x = {.out = out, .openmetrics = openmetrics};
-  worker_numbers(e, &x);
-  endpoint_numbers(e, &x);
-  statuses(e, &x);
-  replicas(e, &x);
-  latency(e, &x, "headrace_hold_seconds", "How long requests were held.", CELL(hold));
-  latency(e, &x, "headrace_first_byte_seconds", "From the request to the response head.",
-          CELL(first_byte));
-  latency(e, &x, "headrace_request_seconds", "From the request to its end.", CELL(total));
+  const struct edge *e = r->edge;
+  store_numbers(r->store, &x);
+  if (r->scheduler)
+    value(&x, "headrace_leader", METRIC_GAUGE, "Whether this scheduler leads.",
+          scheduler_leads(r->scheduler));
+  if (e) {
+    worker_numbers(e, &x);
+    endpoint_numbers(e, &x);
+    statuses(e, &x);
+    replicas(e, &x);
+    latency(e, &x, "headrace_hold_seconds", "How long requests were held.", CELL(hold));
+    latency(e, &x, "headrace_first_byte_seconds", "From the request to the response head.",
+            CELL(first_byte));
+    latency(e, &x, "headrace_request_seconds", "From the request to its end.", CELL(total));
+  }
   exposition_end(&x);
 }
 
-static void status_endpoint(const struct edge *e, const view_t *v, struct buf *out) {
-  struct account_sum sum = sum_of(e, v);
-  const struct endpoint_record *r = v->record;
-  buf_printf(out,
-             "{\"name\":\"%s\",\"state\":\"%s\",\"access\":\"%s\",\"reason\":", v->shared->name,
+/* Of one endpoint, in the whole fleet: our own as it is now, the others' as last published. */
+struct fleet_sum {
+  int64_t pending, held, open, requests_total;
+};
+
+static bool is_own(const struct report *r, const struct load_record *l) {
+  return r->edge && strcmp(l->proxy, edge_id(r->edge)) == 0;
+}
+
+static struct fleet_sum fleet_sum(const struct report *r, const struct overview_endpoint *e,
+                                  const view_t *own) {
+  struct fleet_sum sum = {0};
+  if (own) {
+    struct account_sum here = sum_of(r->edge, own);
+    sum = (struct fleet_sum){here.pending, here.held, here.open, here.requests_total};
+  }
+  for (int i = 0; i < e->load_count; i++) {
+    const struct load_record *l = e->loads[i];
+    if (is_own(r, l))
+      continue;
+    sum.pending += l->pending;
+    sum.held += l->held;
+    sum.open += l->open;
+    sum.requests_total += l->requests_total;
+  }
+  return sum;
+}
+
+static int64_t fleet_active(const struct report *r, const struct overview_endpoint *e,
+                            const view_t *own, const char *replica) {
+  int64_t n = 0;
+  for (int i = 0; own && own->record && i < own->record->replica_count; i++)
+    if (strcmp(own->replicas[i]->id, replica) == 0)
+      n += active_on(r->edge, own->replicas[i]);
+  for (int i = 0; i < e->load_count; i++)
+    for (int k = 0; !is_own(r, e->loads[i]) && k < e->loads[i]->replica_count; k++)
+      if (strcmp(e->loads[i]->replicas[k].id, replica) == 0)
+        n += e->loads[i]->replicas[k].active;
+  return n;
+}
+
+static void status_endpoint(const struct report *report, const struct overview_endpoint *e,
+                            struct buf *out) {
+  const struct endpoint_record *r = e->record;
+  view_t view;
+  const view_t *own = report->edge && edge_find(report->edge, r->def->name, &view) ? &view : NULL;
+  struct fleet_sum sum = fleet_sum(report, e, own);
+  buf_printf(out, "{\"name\":\"%s\",\"state\":\"%s\",\"access\":\"%s\",\"reason\":", r->def->name,
              endpoint_state_word(r->state), endpoint_access_word(r->def->access));
   buf_json(out, slice_str(r->reason));
   buf_printf(out,
@@ -200,25 +277,48 @@ static void status_endpoint(const struct edge *e, const view_t *v, struct buf *o
   for (int i = 0; i < r->replica_count; i++)
     buf_printf(out, "%s{\"id\":\"%s\",\"address\":\"%s\",\"state\":\"%s\",\"active\":%lld}",
                i ? "," : "", r->replicas[i].id, r->replicas[i].address,
-               replica_state_word(r->replicas[i].state), (long long)active_on(e, v->replicas[i]));
+               replica_state_word(r->replicas[i].state),
+               (long long)fleet_active(report, e, own, r->replicas[i].id));
   buf_str(out, "]}");
 }
 
-void report_status(const struct edge *e, struct buf *out) {
+static void status_store(const struct store *s, struct buf *out) {
+  const struct store_link *link = &s->link;
+  buf_printf(out, "\"store\":{\"kind\":\"%s\",\"up\":%s,\"for_s\":%.1f,\"why\":",
+             s->alone ? "memory" : "redis", link->up ? "true" : "false", since_s(link, link->up));
+  buf_json(out, slice_str(link->up ? "" : link->why));
+  buf_str(out, "}");
+}
+
+void report_status(const struct report *r, const struct overview *o, struct buf *out) {
   static usec_t began;
   if (!began)
     began = clock_mono();
-  buf_printf(
-      out, "{\"version\":\"%s\",\"proxy\":\"%s\",\"uptime_s\":%lld,\"workers\":%d,\"endpoints\":[",
-      HEADRACE_VERSION, edge_id(e), (long long)((clock_mono() - began) / USEC_PER_S),
-      edge_workers(e));
-  view_t v;
+  buf_printf(out, "{\"version\":\"%s\",\"uptime_s\":%lld,", HEADRACE_VERSION,
+             (long long)((clock_mono() - began) / USEC_PER_S));
+  if (r->edge)
+    buf_printf(out, "\"proxy\":\"%s\",\"workers\":%d,", edge_id(r->edge), edge_workers(r->edge));
+  if (r->scheduler)
+    buf_printf(out, "\"leads\":%s,", scheduler_leads(r->scheduler) ? "true" : "false");
+  status_store(r->store, out);
+  buf_str(out, ",\"proxies\":[");
+  for (int i = 0; i < o->proxy_count; i++) {
+    buf_str(out, i ? "," : "");
+    buf_json(out, slice_str(o->proxies[i]));
+  }
+  buf_str(out, "],\"endpoints\":[");
   bool first = true;
-  for (size_t at = 0; edge_next(e, &at, &v); first = false) {
-    if (!v.record)
-      continue;
+  const struct overview_endpoint *e;
+  for (size_t at = 0; (e = map_next(&o->endpoints, &at)); first = false) {
     buf_str(out, first ? "" : ",");
-    status_endpoint(e, &v, out);
+    status_endpoint(r, e, out);
   }
   buf_str(out, "]}\n");
+}
+
+void report_ready(const struct report *r, struct buf *out) {
+  const struct store_link *link = &r->store->link;
+  buf_str(out, "ready\n");
+  if (!link->up)
+    buf_printf(out, "the store has been away for %.1f s: %s\n", since_s(link, false), link->why);
 }

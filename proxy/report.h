@@ -1,12 +1,24 @@
-/* What the process has to say of itself: metrics and status, read from the edge. */
+/* What there is to say to an operator: metrics (docs/metrics.md) and status. */
 #pragma once
 
 #include <stdbool.h>
 
 struct buf;
 struct edge;
+struct overview;
+struct scheduler;
+struct store;
 
-/* Prometheus 0.0.4, or OpenMetrics; docs/metrics.md lists the families. */
-void report_metrics(const struct edge *e, bool openmetrics, struct buf *out);
-/* JSON: version, uptime, endpoints with state, replicas, pending, held, open. */
-void report_status(const struct edge *e, struct buf *out);
+/* What this process is made of. */
+struct report {
+  const struct edge *edge;           /* NULL: it is no proxy */
+  const struct scheduler *scheduler; /* NULL: it is no scheduler */
+  const struct store *store;
+};
+
+/* Prometheus 0.0.4 or OpenMetrics 1.0.0. */
+void report_metrics(const struct report *r, bool openmetrics, struct buf *out);
+/* JSON: the fleet as the overview has it, with our own numbers as they are now. */
+void report_status(const struct report *r, const struct overview *o, struct buf *out);
+/* Whether the store is there, and since when it is not. */
+void report_ready(const struct report *r, struct buf *out);

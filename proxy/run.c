@@ -14,10 +14,10 @@
 #include "proxy/edge.h"
 #include "proxy/file.h"
 #include "proxy/greeting.h"
-#include "proxy/tokens.h"
+#include "proxy/store_open.h"
 #include "scheduler/scheduler.h"
 
-enum { MAIN_CHUNK_BYTES = 1 << 20, SHUTDOWN_GRACE_S = 30 };
+enum { MAIN_CHUNK_BYTES = 1 << 20, SHUTDOWN_GRACE_S = 30, LEAVE_MOST_S = 2 };
 
 /* From the ground up; taken down the other way round. */
 struct process_parts {
@@ -27,11 +27,13 @@ struct process_parts {
   struct store *store;
   struct scheduler *scheduler;
   struct edge *edge;
-  struct tokens *tokens;
   struct admin *admin;
+  struct store_watch watch; /* for the log */
+  char id[PROCESS_ID_BYTES];
+  enum run_roles roles;
   struct event *term, *interrupt;
-  struct timer hurry_timer, greet_timer;
-  bool stopping;
+  struct timer hurry_timer, greet_timer, leave_timer;
+  bool stopping, was_up, was_down;
 };
 
 static void log_line(const char *who, const char *text) {
@@ -47,23 +49,46 @@ static void scheduler_says(void *user, const char *endpoint, const char *text) {
   log_line(endpoint, text);
 }
 
-static void tokens_changed(void *user, struct token_set *set) {
+static void store_problem(void *user, const char *text) {
+  log_line("store", text);
+}
+
+static void store_link_changed(void *user, const struct store_link *link) {
   struct process_parts *p = user;
-  edge_tokens(p->edge, set);
+  char text[sizeof link->why + 64];
+  if (link->up && p->was_down)
+    log_line("store", "is back");
+  else if (!link->up && strcmp(link->why, "connecting") != 0) {
+    snprintf(text, sizeof text, "%s: %s", p->was_up ? "is away" : "cannot be reached", link->why);
+    log_line("store", text);
+    p->was_down = true;
+  }
+  p->was_up = link->up;
 }
 
-static void tokens_problem(void *user, const char *text) {
-  log_line("tokens", text);
-}
-
-static void scheduler_done(void *user) {
+/* From the edge to the scheduler to the store: each ends when the one before is done. */
+static void store_left(void *user, enum err e) {
   struct process_parts *p = user;
   loop_stop(p->loop);
 }
 
+static void leave_late(struct timer *t) {
+  store_left(container_of(t, struct process_parts, leave_timer), ERR_TIMEOUT);
+}
+
+static void scheduler_done(void *user) {
+  struct process_parts *p = user;
+  if (timer_set(p->loop, &p->leave_timer, loop_now(p->loop) + LEAVE_MOST_S * USEC_PER_S) != OK)
+    loop_stop(p->loop);
+  store_leave(p->store, (struct store_reply){p, store_left});
+}
+
 static void edge_done(void *user) {
   struct process_parts *p = user;
-  scheduler_stop(p->scheduler, scheduler_done, p);
+  if (p->scheduler)
+    scheduler_stop(p->scheduler, scheduler_done, p);
+  else
+    scheduler_done(p);
 }
 
 static void hurry(struct timer *t) {
@@ -77,6 +102,11 @@ static void stop_asked(evutil_socket_t fd, short what, void *user) {
   p->stopping = true;
   admin_stopping(p->admin);
   log_line("headrace", now ? "stopping at once" : "stopping: requests may end; again to hurry");
+  if (!p->edge) {
+    if (!now)
+      edge_done(p);
+    return;
+  }
   if (!now &&
       timer_set(p->loop, &p->hurry_timer, loop_now(p->loop) + SHUTDOWN_GRACE_S * USEC_PER_S) != OK)
     now = true;
@@ -96,29 +126,63 @@ static enum err signals_open(struct process_parts *p) {
 /* When the fleet is known, the doors are open to some purpose. */
 static void greet(struct timer *t) {
   struct process_parts *p = container_of(t, struct process_parts, greet_timer);
-  if (edge_ready(p->edge) || p->file->endpoint_count == 0)
+  if (!p->edge || edge_ready(p->edge) || p->file->endpoint_count == 0)
     greeting_print(p->file);
   else if (timer_set(p->loop, t, loop_now(p->loop) + 10 * USEC_PER_MS) != OK)
     greeting_print(p->file);
 }
 
+/* What a role needs of the file. */
+static enum err check_roles(const struct process_parts *p, struct buf *why) {
+  const struct config *c = &p->file->config;
+  if (p->roles != RUN_BOTH && c->store != CONFIG_STORE_REDIS) {
+    buf_printf(why,
+               "%s: store.kind: proxies and schedulers of a fleet meet in Redis; set it to "
+               "\"redis\", or start both in one process: headrace run",
+               p->config_path);
+    return ERR_SYNTAX;
+  }
+  if ((p->roles & RUN_PROXY) && c->listener_count == 0) {
+    buf_printf(why,
+               "%s: there are no listeners; add \"listeners\": [{\"address\": "
+               "\"127.0.0.1:8443\"}]",
+               p->config_path);
+    return ERR_SYNTAX;
+  }
+  return OK;
+}
+
+static enum err store_start(struct process_parts *p) {
+  if (!store_identify(p->id))
+    return ERR_IO;
+  p->loop = loop_new(MAIN_CHUNK_BYTES);
+  p->store =
+      p->loop ? store_open(p->loop, &p->file->config, p->id, (p->roles & RUN_PROXY) != 0) : NULL;
+  if (!p->store)
+    return ERR_MEMORY;
+  p->watch =
+      (struct store_watch){.user = p, .problem = store_problem, .link = store_link_changed};
+  store_watch(p->store, &p->watch);
+  return signals_open(p);
+}
+
 static enum err parts_open(struct process_parts *p, struct buf *why) {
   enum err e = file_load(p->config_path, &p->file, why);
+  if (!e)
+    e = check_roles(p, why);
+  if (!e)
+    e = store_start(p);
+  if (!e && (p->roles & RUN_PROXY))
+    e = edge_new(p->loop, p->store, &p->file->config, p->id, &p->edge, why);
   if (e)
     return e;
-  p->loop = loop_new(MAIN_CHUNK_BYTES);
-  p->store = p->loop ? memory_store_new(p->loop) : NULL;
-  if (!p->store || signals_open(p) != OK)
-    return ERR_MEMORY;
-  e = edge_new(p->loop, p->store, &p->file->config, &p->edge, why);
-  if (e)
-    return e;
-  p->scheduler = scheduler_new(p->loop, p->store, &p->file->scheduler, p->file->endpoints,
-                               p->file->endpoint_count, scheduler_says, p);
-  p->tokens = tokens_new(p->loop, p->file->config.token_file, tokens_changed, tokens_problem, p);
-  if (!p->scheduler || !p->tokens)
-    return ERR_MEMORY;
-  e = admin_new(p->loop, &p->file->config.admin, p->edge, p->scheduler, &p->admin, why);
+  if (p->roles & RUN_SCHEDULER) {
+    p->scheduler = scheduler_new(p->loop, p->store, &p->file->scheduler, p->file->config.lease_ms,
+                                 p->file->endpoints, p->file->endpoint_count, scheduler_says, p);
+    if (!p->scheduler)
+      return ERR_MEMORY;
+  }
+  e = admin_new(p->loop, &p->file->config.admin, p->store, p->edge, p->scheduler, &p->admin, why);
   if (!e)
     e = timer_set(p->loop, &p->greet_timer, loop_now(p->loop));
   return e;
@@ -126,11 +190,12 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
 
 static void parts_close(struct process_parts *p) {
   admin_free(p->admin);
-  tokens_free(p->tokens);
   if (p->edge)
     edge_stop(p->edge, true, NULL, NULL);
   edge_free(p->edge);
   scheduler_free(p->scheduler);
+  if (p->store)
+    store_unwatch(p->store, &p->watch);
   store_free(p->store);
   if (p->term)
     event_free(p->term);
@@ -140,11 +205,13 @@ static void parts_close(struct process_parts *p) {
   file_free(p->file);
 }
 
-int run(const char *config_path) {
-  struct process_parts p = {.config_path = config_path};
+int run(const char *config_path, enum run_roles roles) {
+  struct process_parts p = {.config_path = config_path, .roles = roles};
   struct buf why = BUF_INIT(64 * 1024);
   timer_init(&p.hurry_timer, hurry);
   timer_init(&p.greet_timer, greet);
+  timer_init(&p.leave_timer, leave_late);
+  list_init(&p.watch.node);
   enum err e = parts_open(&p, &why);
   if (e)
     fprintf(stderr, "%s%s", why.data ? why.data : "out of memory",

@@ -206,19 +206,26 @@ static void tokens_came(struct mail *m) {
   free(wm);
 }
 
+static void known_came(struct mail *m) {
+  struct worker_mail *wm = container_of(m, struct worker_mail, mail);
+  wm->thread->worker.fleet_known = true;
+  free(wm);
+}
+
 static void stop_came(struct mail *m) {
   struct worker_mail *wm = container_of(m, struct worker_mail, mail);
   struct worker_thread *t = wm->thread;
   struct worker *w = &t->worker;
   bool now = wm->now;
   free(wm);
+  for (int i = 0; i < t->door_count; i++)
+    t->doors[i].listener = listener_finish(t->doors[i].listener);
   w->stopping = true;
-  listeners_close(t);
   list_each (node, &w->open_clients) {
     struct client *c = container_of(node, struct client, node);
-    if (now || !c->protocol)
+    if (now)
       client_close(c, false);
-    else
+    else if (c->protocol) /* others have not said anything yet; their first request is served */
       c->protocol->stop(c);
   }
   look_whether_done(&t->stop_timer);
@@ -247,6 +254,14 @@ enum err worker_tokens(struct worker_thread *t, struct token_set *s) {
   if (!wm)
     return ERR_MEMORY;
   wm->tokens = token_set_ref(s);
+  loop_send(t->worker.loop, &wm->mail);
+  return OK;
+}
+
+enum err worker_known(struct worker_thread *t) {
+  struct worker_mail *wm = mail_new(t, known_came);
+  if (!wm)
+    return ERR_MEMORY;
   loop_send(t->worker.loop, &wm->mail);
   return OK;
 }

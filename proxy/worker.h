@@ -21,6 +21,8 @@ enum err worker_start(struct worker_thread *t) MUST_CHECK;
  * the news still the caller's. */
 enum err worker_news(struct worker_thread *t, struct fleet_news *n) MUST_CHECK;
 enum err worker_tokens(struct worker_thread *t, struct token_set *s) MUST_CHECK;
+/* All endpoints there are have been told. */
+enum err worker_known(struct worker_thread *t) MUST_CHECK;
 /* No new connections or requests; the thread ends when the last request has, or, with
  * `now`, at once. May be called again to hurry. */
 void worker_stop(struct worker_thread *t, bool now);

@@ -20,6 +20,7 @@ struct driver_replica {
   int index; /* from 0; a static one's address is addresses[index] */
   const char *id;
   char address[128];  /* filled by start */
+  char handle[128];   /* filled by start: by which recover finds it again */
   char log_path[512]; /* where it writes what it has to say; "" when unknown */
   void (*exited)(struct driver_replica *r); /* it is gone; from the loop */
   void *state;                              /* the driver's */
@@ -29,6 +30,9 @@ struct driver_ops {
   const char *name;
   /* Begins; *why says why it could not. */
   enum err (*start)(struct driver_replica *r, struct buf *why);
+  /* Goes on with what another scheduler has started: r->address and r->handle say what.
+   * False: it is not there, or not here. */
+  bool (*recover)(struct driver_replica *r);
   /* Whether who answers at the address is really this replica. */
   bool (*proven)(const struct driver_replica *r);
   /* Asks it to end, or ends it; `exited` follows. */

@@ -17,8 +17,10 @@
 #include "lib/base/slice.h"
 #include "lib/fleet/endpoint.h"
 #include "lib/net/loop.h"
+#include "scheduler/config.h"
 #include "scheduler/driver.h"
 #include "scheduler/ports.h"
+#include "scheduler/process_handle.h"
 
 extern char **environ;
 
@@ -27,15 +29,18 @@ struct process_state {
   pid_t pid;
   int pidfd, lock_fd, port;
   struct event *event;
+  bool adopted; /* started by another scheduler: not our child */
 };
 
 static void child_ended(evutil_socket_t fd, short what, void *user) {
   struct process_state *s = user;
   siginfo_t info = {0};
-  if (waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG) || info.si_pid == 0)
+  if (!s->adopted &&
+      (waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG) || info.si_pid == 0))
     return;
   event_del(s->event);
-  killpg(s->pid, SIGKILL); /* what it left behind */
+  if (!s->adopted) /* else the number may be another's already */
+    killpg(s->pid, SIGKILL); /* what it left behind */
   s->replica->exited(s->replica);
 }
 
@@ -44,7 +49,7 @@ static char *filled(const struct process_state *s, const char *text) {
   char port[8];
   snprintf(port, sizeof port, "%d", s->port);
   const char *const values[][2] = {{"{port}", port},
-                                   {"{host}", "127.0.0.1"},
+                                   {"{host}", s->replica->config->host},
                                    {"{replica}", s->replica->id},
                                    {"{endpoint}", s->replica->def->name}};
   struct buf out = BUF_INIT(1 << 20);
@@ -169,7 +174,7 @@ static enum err process_start(struct driver_replica *r, struct buf *why) {
     buf_str(
         why,
         "no free port in the range port_min to port_max, or its state_directory cannot be written");
-  snprintf(r->address, sizeof r->address, "127.0.0.1:%d", s->port);
+  snprintf(r->address, sizeof r->address, "%s:%d", r->config->host, s->port);
   snprintf(r->log_path, sizeof r->log_path, "%s/%s.log", r->def->process.log_directory, r->id);
   if (!e)
     e = spawn(s, why);
@@ -181,7 +186,25 @@ static enum err process_start(struct driver_replica *r, struct buf *why) {
   }
   if (e)
     process_release(r);
+  else
+    process_handle_write(s->pid, s->port, r->handle, sizeof r->handle);
   return e;
+}
+
+static bool process_recover(struct driver_replica *r) {
+  struct process_state *s = calloc(1, sizeof *s);
+  if (!s)
+    return false;
+  *s = (struct process_state){.replica = r, .pidfd = -1, .lock_fd = -1, .adopted = true};
+  r->state = s;
+  /* Asked again when it is followed: before that another one might take its pid. */
+  bool good = process_handle_read(r->handle, &s->pid, &s->port) && follow(s) == OK &&
+              process_handle_holds(r->handle);
+  if (good)
+    s->lock_fd = ports_take_again(r->config, s->port);
+  else
+    process_release(r);
+  return good;
 }
 
 static bool process_proven(const struct driver_replica *r) {
@@ -197,6 +220,7 @@ static void process_stop(struct driver_replica *r, bool kill_it) {
 const struct driver_ops driver_process = {
     .name = "process",
     .start = process_start,
+    .recover = process_recover,
     .proven = process_proven,
     .stop = process_stop,
     .release = process_release,

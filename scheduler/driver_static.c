@@ -1,6 +1,7 @@
 /* Replicas that are there already: addresses from the configuration. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/fleet/endpoint.h"
 #include "lib/net/loop.h"
@@ -16,15 +17,26 @@ static void static_gone(struct post *p) {
   r->exited(r);
 }
 
-static enum err static_start(struct driver_replica *r, struct buf *why) {
+static enum err state_new(struct driver_replica *r) {
   struct static_state *s = calloc(1, sizeof *s);
   if (!s)
     return ERR_MEMORY;
   s->replica = r;
   post_init(&s->gone_post, static_gone);
   r->state = s;
-  snprintf(r->address, sizeof r->address, "%s", r->def->addresses[r->index]);
   return OK;
+}
+
+static enum err static_start(struct driver_replica *r, struct buf *why) {
+  snprintf(r->address, sizeof r->address, "%s", r->def->addresses[r->index]);
+  return state_new(r);
+}
+
+static bool static_recover(struct driver_replica *r) {
+  for (r->index = 0; r->def->addresses[r->index]; r->index++)
+    if (strcmp(r->def->addresses[r->index], r->address) == 0)
+      return state_new(r) == OK;
+  return false;
 }
 
 static bool static_proven(const struct driver_replica *r) {
@@ -47,6 +59,7 @@ static void static_release(struct driver_replica *r) {
 const struct driver_ops driver_static = {
     .name = "static",
     .start = static_start,
+    .recover = static_recover,
     .proven = static_proven,
     .stop = static_stop,
     .release = static_release,

@@ -5,34 +5,34 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/fleet/load.h"
 #include "lib/store/store.h"
 #include "scheduler/probe.h"
 
-enum { LOG_TAIL_BYTES = 400, LOADS_BEFORE_STOP = 3 };
+enum { LOG_TAIL_BYTES = 400 };
 
-static void say(struct scheduled *e, const char *format, ...) {
+void scheduled_say(struct scheduled *e, const char *format, ...) {
   char text[1024];
   va_list args;
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  e->log(e->user, e->def->name, text);
+  e->all->log(e->all->user, e->def->name, text);
 }
 
-struct scheduled *scheduled_new(struct endpoint_def *def, struct loop *loop, struct store *store,
-                                const struct scheduler_config *config) {
+struct scheduled *scheduled_new(struct endpoint_def *def, struct scheduling *all) {
   struct scheduled *e = calloc(1, sizeof *e);
   if (!e)
     return NULL;
   e->def = endpoint_def_ref(def);
-  e->loop = loop;
-  e->store = store;
-  e->config = config;
+  e->all = all;
+  e->version = clock_wall() / USEC_PER_MS; /* more than any that was published before */
+  loads_init(&e->loads, e->version);
   e->dirty = true;
   return e;
 }
 
-static void replica_forget(struct scheduled_replica *r) {
+void scheduled_replica_forget(struct scheduled_replica *r) {
   struct scheduled *e = r->owner;
   probe_free(r->probe);
   r->driver.ops->release(&r->driver);
@@ -49,9 +49,9 @@ struct scheduled *scheduled_free(struct scheduled *e) {
   if (!e)
     return NULL;
   while (e->replica_count)
-    replica_forget(e->replicas[0]);
-  for (int i = 0; i < e->load_count; i++)
-    free(e->loads[i]);
+    scheduled_replica_forget(e->replicas[0]);
+  loads_free(&e->loads);
+  endpoint_record_free(e->found);
   endpoint_def_unref(e->def);
   free(e);
   return NULL;
@@ -74,7 +74,7 @@ static void log_tail(const struct scheduled_replica *r, char *to, size_t room) {
   snprintf(to, room, "%s", text);
 }
 
-static void set_state(struct scheduled_replica *r, enum replica_state state) {
+void scheduled_replica_state(struct scheduled_replica *r, enum replica_state state) {
   r->record.state = state;
   r->record.since_ms = clock_wall() / 1000;
   r->owner->dirty = true;
@@ -94,7 +94,7 @@ static void count_failure(struct scheduled *e, const struct scheduled_replica *r
   if (r)
     log_tail(r, tail, sizeof tail);
   snprintf(e->reason, sizeof e->reason, "%s%s%s", what, *tail ? ": " : "", tail);
-  say(e, "%s %s (%d in a row): %s", r ? r->record.id : "a replica", what, e->failures, tail);
+  scheduled_say(e, "%s %s (%d in a row): %s", r ? r->record.id : "a replica", what, e->failures, tail);
   if (e->failures >= e->def->failures_max) {
     e->failed = true;
     e->failed_until = now + FAILED_REST_US;
@@ -105,10 +105,10 @@ static void count_failure(struct scheduled *e, const struct scheduled_replica *r
 static void replica_exited(struct driver_replica *d) {
   struct scheduled_replica *r = container_of(d, struct scheduled_replica, driver);
   struct scheduled *e = r->owner;
-  usec_t now = loop_now(e->loop);
+  usec_t now = loop_now(e->all->loop);
   if (!r->stopping)
     count_failure(e, r, r->was_ready ? "ended by itself" : "ended before it was ready", now);
-  replica_forget(r);
+  scheduled_replica_forget(r);
   scheduled_reconcile(e, now);
 }
 
@@ -120,22 +120,22 @@ static void replica_ready(struct scheduled_replica *r, usec_t now) {
   e->failed = false;
   e->reason[0] = '\0';
   r->was_ready = true;
-  set_state(r, REPLICA_READY);
-  say(e, "%s is ready at %s after %lld ms", r->record.id, r->record.address, (long long)took_ms);
+  scheduled_replica_state(r, REPLICA_READY);
+  scheduled_say(e, "%s is ready at %s after %lld ms", r->record.id, r->record.address, (long long)took_ms);
 }
 
 /* Unhealthy for good, or late: it is stopped and counted as failed. */
 static void give_up(struct scheduled_replica *r, const char *what, usec_t now) {
   count_failure(r->owner, r, what, now);
   r->stopping = r->killed = true;
-  set_state(r, REPLICA_FAILED);
+  scheduled_replica_state(r, REPLICA_FAILED);
   r->driver.ops->stop(&r->driver, true);
 }
 
 static void probed(void *user, bool healthy) {
   struct scheduled_replica *r = user;
   struct scheduled *e = r->owner;
-  usec_t now = loop_now(e->loop);
+  usec_t now = loop_now(e->all->loop);
   r->probe = probe_free(r->probe);
   if (r->stopping)
     return;
@@ -157,7 +157,7 @@ static void probe_if_due(struct scheduled_replica *r, usec_t now) {
   if (r->record.state == REPLICA_STARTING && interval > PROBE_STARTING_US)
     interval = PROBE_STARTING_US;
   r->probe_at_us = now + interval;
-  if (probe_start(r->owner->loop, r->record.address, def->health_path, def->health_timeout_ms,
+  if (probe_start(r->owner->all->loop, r->record.address, def->health_path, def->health_timeout_ms,
                   probed, r, &r->probe) == OK ||
       r->record.state != REPLICA_READY)
     return;
@@ -179,36 +179,43 @@ static const struct driver_ops *driver_of(const struct endpoint_def *def) {
   return def->driver == ENDPOINT_DRIVER_STATIC ? &driver_static : &driver_process;
 }
 
-static bool replica_start(struct scheduled *e, usec_t now) {
-  struct scheduled_replica *r = calloc(1, sizeof *r);
-  if (!r || e->replica_count == REPLICAS_PER_ENDPOINT_MAX) {
-    free(r);
-    return false;
-  }
-  snprintf(r->record.id, sizeof r->record.id, "%s-%d", e->def->name, ++e->serial);
+struct scheduled_replica *scheduled_replica_new(struct scheduled *e, usec_t now) {
+  struct scheduled_replica *r =
+      e->replica_count < REPLICAS_PER_ENDPOINT_MAX ? calloc(1, sizeof *r) : NULL;
+  if (!r)
+    return NULL;
   r->owner = e;
   r->began_us = now;
   r->driver = (struct driver_replica){.ops = driver_of(e->def),
-                                      .loop = e->loop,
-                                      .config = e->config,
+                                      .loop = e->all->loop,
+                                      .config = e->all->config,
                                       .def = e->def,
                                       .index = static_index(e),
                                       .id = r->record.id,
                                       .exited = replica_exited};
+  e->replicas[e->replica_count++] = r;
+  return r;
+}
+
+static bool replica_start(struct scheduled *e, usec_t now) {
+  struct scheduled_replica *r = scheduled_replica_new(e, now);
+  if (!r)
+    return false;
+  snprintf(r->record.id, sizeof r->record.id, "%s-%d", e->def->name, ++e->serial);
   char text[512] = "";
   struct buf why = BUF_INIT(sizeof text);
   if (r->driver.ops->start(&r->driver, &why) != OK) {
     snprintf(text, sizeof text, "could not be started: %s", why.data ? why.data : "no memory");
     buf_free(&why);
     count_failure(e, NULL, text, now);
-    free(r);
+    scheduled_replica_forget(r);
     return false;
   }
   buf_free(&why);
   snprintf(r->record.address, sizeof r->record.address, "%s", r->driver.address);
-  e->replicas[e->replica_count++] = r;
-  set_state(r, REPLICA_STARTING);
-  say(e, "%s starts at %s", r->record.id, r->record.address);
+  snprintf(r->record.handle, sizeof r->record.handle, "%s", r->driver.handle);
+  scheduled_replica_state(r, REPLICA_STARTING);
+  scheduled_say(e, "%s starts at %s", r->record.id, r->record.address);
   return true;
 }
 
@@ -223,15 +230,6 @@ static int count_alive(const struct scheduled *e) {
   return n;
 }
 
-static int64_t active_on(const struct scheduled *e, const struct scheduled_replica *r) {
-  int64_t n = 0;
-  for (int i = 0; i < e->load_count; i++)
-    for (int k = 0; k < e->loads[i]->replica_count; k++)
-      if (strcmp(e->loads[i]->replicas[k].id, r->record.id) == 0)
-        n += e->loads[i]->replicas[k].active;
-  return n;
-}
-
 /* One that is not ready yet, else the least busy, else the youngest. */
 static struct scheduled_replica *victim(const struct scheduled *e) {
   struct scheduled_replica *best = NULL;
@@ -240,7 +238,7 @@ static struct scheduled_replica *victim(const struct scheduled *e) {
     struct scheduled_replica *r = e->replicas[i];
     if (!is_alive(r))
       continue;
-    int64_t active = r->record.state == REPLICA_STARTING ? -1 : active_on(e, r);
+    int64_t active = r->record.state == REPLICA_STARTING ? -1 : loads_active(&e->loads, r->record.id);
     if (!best || active < best_active || (active == best_active && r->began_us > best->began_us)) {
       best = r;
       best_active = active;
@@ -251,23 +249,24 @@ static struct scheduled_replica *victim(const struct scheduled *e) {
 
 static void drain(struct scheduled_replica *r, usec_t now) {
   r->drain_us = now;
-  r->loads_since_drain = 0;
-  set_state(r, REPLICA_DRAINING);
-  say(r->owner, "%s drains", r->record.id);
+  r->drain_version = 0;
+  scheduled_replica_state(r, REPLICA_DRAINING);
+  scheduled_say(r->owner, "%s drains", r->record.id);
 }
 
-static void stop_gently(struct scheduled_replica *r, usec_t now) {
+void scheduled_replica_stop(struct scheduled_replica *r, usec_t now) {
   r->stopping = true;
   r->term_us = now;
-  set_state(r, REPLICA_STOPPED);
-  say(r->owner, "%s is stopped", r->record.id);
+  scheduled_replica_state(r, REPLICA_STOPPED);
+  scheduled_say(r->owner, "%s is stopped", r->record.id);
   r->driver.ops->stop(&r->driver, false);
 }
 
 /* Every proxy has heard of it, and nobody has a request there. */
-static bool is_drained(const struct scheduled *e, const struct scheduled_replica *r) {
-  return e->load_count == 0 ||
-         (r->loads_since_drain >= LOADS_BEFORE_STOP * e->load_count && active_on(e, r) == 0);
+static bool is_drained(const struct scheduled *e, const struct scheduled_replica *r, usec_t now) {
+  return r->drain_version && now >= e->all->settled_from &&
+         loads_left(&e->loads, r->record.id, r->drain_version, (const char *const *)e->all->proxies,
+                    e->all->proxy_count);
 }
 
 static void replica_step(struct scheduled_replica *r, usec_t now) {
@@ -279,8 +278,8 @@ static void replica_step(struct scheduled_replica *r, usec_t now) {
       r->driver.ops->stop(&r->driver, true);
     }
   } else if (r->record.state == REPLICA_DRAINING) {
-    if (is_drained(e, r) || now - r->drain_us >= def->drain_grace_s * USEC_PER_S)
-      stop_gently(r, now);
+    if (is_drained(e, r, now) || now - r->drain_us >= def->drain_grace_s * USEC_PER_S)
+      scheduled_replica_stop(r, now);
   } else if (r->record.state == REPLICA_STARTING &&
              now - r->began_us >= def->start_grace_s * USEC_PER_S) {
     give_up(r, "was not ready within start_grace_s", now);
@@ -302,8 +301,13 @@ static enum endpoint_state state_of(const struct scheduled *e) {
   return e->desired ? ENDPOINT_INITIALIZING : ENDPOINT_SCALED_TO_ZERO;
 }
 
+static bool is_static(const struct scheduled *e) {
+  return e->def->driver == ENDPOINT_DRIVER_STATIC;
+}
+
+/* Replicas that nobody stops are there also when we are not. */
 static void publish(struct scheduled *e) {
-  if (!e->dirty)
+  if (!e->dirty || (e->stopping && is_static(e)))
     return;
   struct replica_record records[REPLICAS_PER_ENDPOINT_MAX];
   for (int i = 0; i < e->replica_count; i++)
@@ -315,14 +319,18 @@ static void publish(struct scheduled *e) {
                                    .replicas = records,
                                    .replica_count = e->replica_count};
   snprintf(record.reason, sizeof record.reason, "%s", e->reason);
-  if (store_put_endpoint(e->store, &record) == OK)
-    e->dirty = false; /* else the next tick tries again */
+  if (store_put_endpoint(e->all->store, e->def->name, &record) != OK)
+    return; /* the next step tries again */
+  e->dirty = false;
+  for (int i = 0; i < e->replica_count; i++)
+    if (e->replicas[i]->record.state == REPLICA_DRAINING && !e->replicas[i]->drain_version)
+      e->replicas[i]->drain_version = e->version;
 }
 
 static int wanted_count(const struct scheduled *e) {
   if (e->stopping)
     return 0;
-  if (e->def->driver == ENDPOINT_DRIVER_STATIC) {
+  if (is_static(e)) {
     int n = 0;
     while (!e->def->paused && e->def->addresses[n])
       n++;
@@ -332,6 +340,8 @@ static int wanted_count(const struct scheduled *e) {
 }
 
 void scheduled_reconcile(struct scheduled *e, usec_t now) {
+  if ((!e->all->leading || e->all->blind) && !e->stopping)
+    return;
   for (int i = e->replica_count - 1; i >= 0; i--)
     if (i < e->replica_count)
       replica_step(e->replicas[i], now);
@@ -343,35 +353,23 @@ void scheduled_reconcile(struct scheduled *e, usec_t now) {
     if (r->record.state == REPLICA_READY)
       drain(r, now);
     else
-      stop_gently(r, now);
+      scheduled_replica_stop(r, now);
   }
   for (int i = 0; i < e->replica_count; i++)
     probe_if_due(e->replicas[i], now);
   publish(e);
 }
 
-static struct policy_sample sample_of(const struct scheduled *e, usec_t now) {
-  struct policy_sample s = {.at = now};
-  for (int i = 0; i < e->load_count; i++) {
-    const struct load_record *l = e->loads[i];
-    s.pending += l->pending;
-    s.open += l->open;
-    s.pending_us += l->pending_us;
-    s.requests_total += l->requests_total;
-    s.wanted = s.wanted || l->wanted_ms;
-  }
-  return s;
-}
-
 static void note(struct scheduled *e, const struct policy_decision *d) {
   struct decision *kept = &e->decisions[e->decision_count++ % DECISIONS_KEPT];
   *kept = (struct decision){.wall_us = clock_wall(), .from = e->desired, .to = d->desired};
   memcpy(kept->reason, d->reason, sizeof kept->reason);
-  say(e, "%d -> %d replicas: %s", e->desired, d->desired, d->reason);
+  scheduled_say(e, "%d -> %d replicas: %s", e->desired, d->desired, d->reason);
 }
 
 void scheduled_decide(struct scheduled *e, usec_t now) {
-  struct policy_sample s = sample_of(e, now);
+  struct policy_sample s = {.at = now};
+  loads_sum(&e->loads, &s);
   if (e->failed && s.wanted && now >= e->failed_until) {
     e->failed = false;
     e->failures = 0;
@@ -379,7 +377,8 @@ void scheduled_decide(struct scheduled *e, usec_t now) {
   }
   struct policy_decision d =
       policy_decide(&e->policy, &e->def->scaling, e->def->paused, e->desired, count_alive(e), &s);
-  if (!d.reason[0] || d.desired == e->desired)
+  bool unsettled = now < e->all->settled_from && d.desired < e->desired;
+  if (!d.reason[0] || d.desired == e->desired || unsettled)
     return;
   note(e, &d);
   e->desired = d.desired;
@@ -387,37 +386,20 @@ void scheduled_decide(struct scheduled *e, usec_t now) {
 }
 
 void scheduled_load(struct scheduled *e, const struct load_record *r) {
-  int i = 0;
-  while (i < e->load_count && strcmp(e->loads[i]->proxy, r->proxy) != 0)
-    i++;
-  if (i == PROXIES_MAX)
-    return;
-  if (i == e->load_count) {
-    e->loads[i] = malloc(sizeof *r);
-    if (!e->loads[i])
-      return;
-    e->load_count++;
-  }
-  *e->loads[i] = *r;
-  for (int k = 0; k < e->replica_count; k++)
-    e->replicas[k]->loads_since_drain++;
+  if (loads_put(&e->loads, r) != OK)
+    scheduled_say(e, "the load of %s is left out: too many proxies", r->proxy);
 }
 
 void scheduled_load_gone(struct scheduled *e, const char *proxy) {
-  for (int i = 0; i < e->load_count; i++)
-    if (strcmp(e->loads[i]->proxy, proxy) == 0) {
-      free(e->loads[i]);
-      e->loads[i] = e->loads[--e->load_count];
-      return;
-    }
+  loads_gone(&e->loads, proxy);
 }
 
 void scheduled_stop(struct scheduled *e) {
   e->stopping = true;
-  usec_t now = loop_now(e->loop);
+  usec_t now = loop_now(e->all->loop);
   for (int i = 0; i < e->replica_count; i++)
     if (!e->replicas[i]->stopping)
-      stop_gently(e->replicas[i], now);
+      scheduled_replica_stop(e->replicas[i], now);
 }
 
 static void explain_one(const struct decision *d, bool json, struct buf *out) {

@@ -7,12 +7,13 @@
 #include "lib/base/list.h"
 #include "lib/base/slice.h"
 #include "lib/fleet/endpoint.h"
-#include "lib/fleet/load.h"
 #include "lib/net/loop.h"
 #include "scheduler/driver.h"
+#include "scheduler/loads.h"
 #include "scheduler/policy.h"
 
 struct buf;
+struct load_record;
 struct probe;
 struct scheduled;
 struct scheduler_config;
@@ -20,7 +21,6 @@ struct store;
 
 enum {
   DECISIONS_KEPT = 64,
-  PROXIES_MAX = 64,
   BACKOFF_FIRST_US = 250 * 1000,
   BACKOFF_MOST_US = 30 * 1000 * 1000,
   FAILED_REST_US = 300 * 1000 * 1000, /* a failed endpoint is tried again after this, when wanted */
@@ -34,7 +34,8 @@ struct scheduled_replica {
   struct replica_record record;
   struct probe *probe;
   usec_t began_us, probe_at_us, drain_us, term_us;
-  int unhealthy, loads_since_drain;
+  int unhealthy;
+  int64_t drain_version; /* of the record that says it drains; 0: not published yet */
   bool stopping, killed, was_ready, failed;
 };
 
@@ -44,22 +45,33 @@ struct decision {
   char reason[POLICY_REASON_BYTES];
 };
 
-struct scheduled {
-  struct endpoint_def *def;
+/* What all endpoints have in common. */
+struct scheduling {
   struct loop *loop;
   struct store *store;
   const struct scheduler_config *config;
   void (*log)(void *user, const char *endpoint, const char *text);
   void *user;
+  bool leading;
+  bool blind;          /* the store is away: nothing is decided, started or stopped */
+  usec_t settled_from; /* after the store came back: until then nothing is taken down */
+  char **proxies;      /* those that live, as last seen */
+  int proxy_count;
+};
+
+struct scheduled {
+  struct scheduling *all;
+  struct endpoint_def *def;
   struct policy policy;
   int desired;
   struct scheduled_replica *replicas[REPLICAS_PER_ENDPOINT_MAX];
   int replica_count;
   int serial;
-  struct load_record *loads[PROXIES_MAX]; /* the last of each proxy */
-  int load_count;
+  struct loads loads;
+  struct endpoint_record *found; /* what the leader says, while it is somebody else */
   int failures;
   usec_t backoff_until, failed_until;
+  usec_t yielded_us; /* when the lead was lost */
   bool failed, dirty, stopping;
   char reason[512];
   int64_t cold_start_ms, version;
@@ -67,8 +79,7 @@ struct scheduled {
   int decision_count; /* ever made */
 };
 
-struct scheduled *scheduled_new(struct endpoint_def *def, struct loop *loop, struct store *store,
-                                const struct scheduler_config *config) MUST_CHECK;
+struct scheduled *scheduled_new(struct endpoint_def *def, struct scheduling *all) MUST_CHECK;
 struct scheduled *scheduled_free(struct scheduled *e);
 /* Asks the policy. */
 void scheduled_decide(struct scheduled *e, usec_t now);
@@ -79,3 +90,20 @@ void scheduled_load_gone(struct scheduled *e, const char *proxy);
 /* All replicas must go, without draining. */
 void scheduled_stop(struct scheduled *e);
 void scheduled_explain(const struct scheduled *e, bool json, struct buf *out);
+
+/* For endpoint.c and handover.c: an empty replica, added; NULL when there are too many. */
+struct scheduled_replica *scheduled_replica_new(struct scheduled *e, usec_t now);
+/* Forgets the replica, whatever it does. */
+void scheduled_replica_forget(struct scheduled_replica *r);
+void scheduled_replica_state(struct scheduled_replica *r, enum replica_state state);
+void scheduled_replica_stop(struct scheduled_replica *r, usec_t now);
+void scheduled_say(struct scheduled *e, const char *format, ...) PRINTF(2, 3);
+
+/* handover.c: another scheduler leads, or led before. */
+
+/* Somebody else's record of this endpoint. */
+void scheduled_found(struct scheduled *e, const struct endpoint_record *r);
+/* We lead from now on: goes on with what the one before has left. */
+void scheduled_take_over(struct scheduled *e, usec_t now);
+/* Somebody else leads: replicas it knows are its own from now on, others go. */
+void scheduled_yield(struct scheduled *e, usec_t now);

@@ -109,7 +109,8 @@ struct policy_decision policy_decide(struct policy *p, const struct endpoint_sca
                   scaling->pending_per_replica);
   if (current > 0 && least == 0 && scaling->scale_to_zero_s > 0 &&
       s->at - p->active_at >= scaling->scale_to_zero_s * USEC_PER_S)
-    return decide(p, s, 0, "no request for %.0f s (scale_to_zero_s %lld)",
-                  seconds(s->at - p->active_at), (long long)scaling->scale_to_zero_s);
+    return decide(p, s, 0, "no request for %.0f s (scale_to_zero_s %lld), after %lld requests",
+                  seconds(s->at - p->active_at), (long long)scaling->scale_to_zero_s,
+                  (long long)s->requests_total);
   return (struct policy_decision){.desired = current};
 }

@@ -1,5 +1,6 @@
 #include "scheduler/ports.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -15,13 +16,13 @@
 
 enum { INODES_MAX = 64, TCP_LISTEN_STATE = 10 };
 
-static bool port_is_free(int port) {
+static bool port_is_free(const char *host, int port) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return false;
   struct sockaddr_in a = {.sin_family = AF_INET,
-                          .sin_port = htons((uint16_t)port),
-                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                          .sin_port = htons((uint16_t)port)};
+  inet_pton(AF_INET, host, &a.sin_addr);
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   bool is_free = bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
@@ -43,6 +44,10 @@ static int lock_port(const char *directory, int port) {
   return fd;
 }
 
+int ports_take_again(const struct scheduler_config *c, int port) {
+  return lock_port(c->state_directory, port);
+}
+
 int ports_take(const struct scheduler_config *c, int *lock_fd) {
   static int last; /* a port just given up is not given out again at once */
   int count = (int)(c->port_max - c->port_min) + 1;
@@ -51,7 +56,7 @@ int ports_take(const struct scheduler_config *c, int *lock_fd) {
     *lock_fd = lock_port(c->state_directory, port);
     if (*lock_fd < 0)
       continue;
-    if (port_is_free(port))
+    if (port_is_free(c->host, port))
       return port;
     close(*lock_fd);
   }

@@ -4,20 +4,25 @@
 #include <string.h>
 
 #include "lib/base/map.h"
+#include "lib/fleet/load.h"
 #include "lib/store/store.h"
 #include "scheduler/config.h"
 #include "scheduler/endpoint.h"
 
 enum { STEP_US = 50 * 1000, ENDPOINTS_MAX = 100000 };
 
+/* An endpoint in the store that is not in our configuration. */
+struct stray {
+  char name[ENDPOINT_NAME_BYTES_MAX + 1];
+};
+
 struct scheduler {
-  struct loop *loop;
-  struct store *store;
-  const struct scheduler_config *config;
+  struct scheduling all;
   struct map endpoints; /* name -> scheduled */
+  struct map strays;
   struct store_watch watch;
   struct timer timer;
-  usec_t decide_at;
+  usec_t decide_at, lease_us;
   bool stopping;
   void (*done)(void *user);
   void *user;
@@ -27,7 +32,7 @@ static void each(struct scheduler *s, void (*run)(struct scheduled *e, usec_t no
   size_t at = 0;
   struct scheduled *e;
   while ((e = map_next(&s->endpoints, &at)))
-    run(e, loop_now(s->loop));
+    run(e, loop_now(s->all.loop));
 }
 
 static int replicas_left(const struct scheduler *s) {
@@ -39,19 +44,27 @@ static int replicas_left(const struct scheduler *s) {
   return n;
 }
 
-static void step(struct timer *t) {
-  struct scheduler *s = container_of(t, struct scheduler, timer);
-  usec_t now = loop_now(s->loop);
-  if (now >= s->decide_at && !s->stopping) {
-    s->decide_at = now + s->config->tick_ms * USEC_PER_MS;
+static void work(struct scheduler *s, usec_t now) {
+  if (!s->all.leading && !s->stopping) {
+    each(s, scheduled_yield);
+    return;
+  }
+  if (now >= s->decide_at && !s->stopping && !s->all.blind) {
+    s->decide_at = now + s->all.config->tick_ms * USEC_PER_MS;
     each(s, scheduled_decide);
   }
   each(s, scheduled_reconcile);
+}
+
+static void step(struct timer *t) {
+  struct scheduler *s = container_of(t, struct scheduler, timer);
+  usec_t now = loop_now(s->all.loop);
+  work(s, now);
   if (s->stopping && replicas_left(s) == 0) {
     s->done(s->user);
     return;
   }
-  if (timer_set(s->loop, &s->timer, now + STEP_US) != OK)
+  if (timer_set(s->all.loop, &s->timer, now + STEP_US) != OK)
     abort(); /* nothing would run any more */
 }
 
@@ -61,12 +74,13 @@ static void load_came(void *user, const struct load_record *r) {
   struct scheduled *e = map_get(&s->endpoints, slice_str(r->endpoint));
   if (!e)
     return;
-  bool new_requests = e->policy.started && r->requests_total > e->policy.requests_seen;
   scheduled_load(e, r);
-  if (s->stopping || e->desired || !(r->wanted_ms || new_requests))
+  bool new_requests = e->policy.started && e->loads.requests_total > e->policy.requests_seen;
+  if (s->stopping || !s->all.leading || s->all.blind || e->desired ||
+      !(r->wanted_ms || new_requests))
     return;
-  scheduled_decide(e, loop_now(s->loop));
-  scheduled_reconcile(e, loop_now(s->loop));
+  scheduled_decide(e, loop_now(s->all.loop));
+  scheduled_reconcile(e, loop_now(s->all.loop));
 }
 
 static void load_went(void *user, const char *endpoint, const char *proxy) {
@@ -76,13 +90,91 @@ static void load_went(void *user, const char *endpoint, const char *proxy) {
     scheduled_load_gone(e, proxy);
 }
 
-static enum err add(struct scheduler *s, struct endpoint_def *def, scheduler_log_fn log,
-                    void *user) {
-  struct scheduled *e = scheduled_new(def, s->loop, s->store, s->config);
+static void proxies_forget(struct scheduling *all) {
+  for (int i = 0; i < all->proxy_count; i++)
+    free(all->proxies[i]);
+  free(all->proxies);
+  all->proxies = NULL;
+  all->proxy_count = 0;
+}
+
+static void loads_came(void *user, const char *const *proxies, int count) {
+  struct scheduler *s = user;
+  proxies_forget(&s->all);
+  s->all.proxies = calloc((size_t)count + 1, sizeof *s->all.proxies);
+  for (int i = 0; s->all.proxies && i < count; i++)
+    if ((s->all.proxies[s->all.proxy_count] = strdup(proxies[i])))
+      s->all.proxy_count++;
+}
+
+/* Our own come back to us, too; only somebody else's are news. */
+static void endpoint_came(void *user, const struct endpoint_record *r) {
+  struct scheduler *s = user;
+  if (s->all.leading)
+    return;
+  struct scheduled *e = map_get(&s->endpoints, slice_str(r->def->name));
+  if (e) {
+    scheduled_found(e, r);
+    return;
+  }
+  struct stray *stray = map_get(&s->strays, slice_str(r->def->name)) ? NULL : malloc(sizeof *stray);
+  if (!stray)
+    return;
+  strcpy(stray->name, r->def->name);
+  if (map_put(&s->strays, slice_str(stray->name), stray) != OK)
+    free(stray);
+}
+
+static void strays_forget(struct scheduler *s, bool remove) {
+  size_t at = 0;
+  struct stray *stray;
+  while ((stray = map_next(&s->strays, &at))) {
+    if (remove && store_put_endpoint(s->all.store, stray->name, NULL) != OK)
+      s->all.log(s->all.user, stray->name, "could not be removed from the store");
+    free(stray);
+  }
+  map_clear(&s->strays);
+  map_init(&s->strays, ENDPOINTS_MAX);
+}
+
+static void mark_dirty(struct scheduled *e, usec_t now) {
+  e->dirty = true;
+}
+
+/* Told again when the store may have forgotten what was said. */
+static void lead_changed(void *user, int64_t fence) {
+  struct scheduler *s = user;
+  bool before = s->all.leading;
+  s->all.leading = fence > 0;
+  if (!s->all.leading) {
+    s->all.log(s->all.user, "scheduler", "stands by: another one leads");
+    return;
+  }
+  if (!before) {
+    s->all.log(s->all.user, "scheduler", "leads");
+    each(s, scheduled_take_over);
+    strays_forget(s, true);
+  }
+  each(s, mark_dirty);
+  if (!s->stopping)
+    work(s, loop_now(s->all.loop));
+}
+
+/* While the store is away, nothing is known: nothing is done. When it is back, proxies may come
+ * later than we: for one lease nothing is taken down. */
+static void link_changed(void *user, const struct store_link *link) {
+  struct scheduler *s = user;
+  bool was_blind = s->all.blind;
+  s->all.blind = !link->up;
+  if (!link->up || !was_blind)
+    return;
+  s->all.settled_from = loop_now(s->all.loop) + s->lease_us;
+}
+
+static enum err add(struct scheduler *s, struct endpoint_def *def) {
+  struct scheduled *e = scheduled_new(def, &s->all);
   if (!e)
     return ERR_MEMORY;
-  e->log = log;
-  e->user = user;
   enum err err = map_put(&s->endpoints, slice_str(def->name), e);
   if (err)
     scheduled_free(e);
@@ -90,21 +182,32 @@ static enum err add(struct scheduler *s, struct endpoint_def *def, scheduler_log
 }
 
 struct scheduler *scheduler_new(struct loop *loop, struct store *store,
-                                const struct scheduler_config *config, struct endpoint_def **defs,
-                                int count, scheduler_log_fn log, void *user) {
+                                const struct scheduler_config *config, int64_t lease_ms,
+                                struct endpoint_def **defs, int count, scheduler_log_fn log,
+                                void *user) {
   struct scheduler *s = calloc(1, sizeof *s);
   if (!s)
     return NULL;
-  *s = (struct scheduler){.loop = loop, .store = store, .config = config};
+  *s = (struct scheduler){
+      .all = {.loop = loop, .store = store, .config = config, .log = log, .user = user},
+      .lease_us = lease_ms * USEC_PER_MS};
   map_init(&s->endpoints, ENDPOINTS_MAX);
-  s->watch = (struct store_watch){.user = s, .load = load_came, .load_gone = load_went};
+  map_init(&s->strays, ENDPOINTS_MAX);
+  s->watch = (struct store_watch){.user = s,
+                                  .endpoint = endpoint_came,
+                                  .load = load_came,
+                                  .load_gone = load_went,
+                                  .loads_known = loads_came,
+                                  .lead = lead_changed,
+                                  .link = link_changed};
   timer_init(&s->timer, step);
   enum err e = OK;
   for (int i = 0; !e && i < count; i++)
-    e = add(s, defs[i], log, user);
+    e = add(s, defs[i]);
   if (!e)
     e = timer_set(loop, &s->timer, loop_now(loop));
   store_watch(store, &s->watch);
+  store_lead(store);
   return e ? scheduler_free(s) : s;
 }
 
@@ -121,15 +224,22 @@ void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user) {
 struct scheduler *scheduler_free(struct scheduler *s) {
   if (!s)
     return NULL;
-  store_unwatch(s->store, &s->watch);
-  timer_cancel(s->loop, &s->timer);
+  store_unwatch(s->all.store, &s->watch);
+  timer_cancel(s->all.loop, &s->timer);
   size_t at = 0;
   struct scheduled *e;
   while ((e = map_next(&s->endpoints, &at)))
     scheduled_free(e);
   map_clear(&s->endpoints);
+  strays_forget(s, false);
+  map_clear(&s->strays);
+  proxies_forget(&s->all);
   free(s);
   return NULL;
+}
+
+bool scheduler_leads(const struct scheduler *s) {
+  return s->all.leading;
 }
 
 bool scheduler_explain(struct scheduler *s, const char *endpoint, bool json, struct buf *out) {

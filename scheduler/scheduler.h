@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/err.h"
 
@@ -16,14 +17,18 @@ struct store;
 
 typedef void (*scheduler_log_fn)(void *user, const char *endpoint, const char *text);
 
-/* References of the definitions are taken; config and store outlive it. */
+/* References of the definitions are taken; config and store outlive it. lease_ms: how long a
+ * proxy is believed to live without a word. */
 struct scheduler *scheduler_new(struct loop *loop, struct store *store,
-                                const struct scheduler_config *config, struct endpoint_def **defs,
-                                int count, scheduler_log_fn log, void *user) MUST_CHECK;
+                                const struct scheduler_config *config, int64_t lease_ms,
+                                struct endpoint_def **defs, int count, scheduler_log_fn log,
+                                void *user) MUST_CHECK;
 /* Stops what it has started: TERM, after stop_grace_s KILL; then `done`, from the loop. */
 void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user);
 /* After `done`. Accepts NULL; returns NULL. */
 struct scheduler *scheduler_free(struct scheduler *s);
+/* Whether it is the one that acts. */
+bool scheduler_leads(const struct scheduler *s);
 /* The last decisions in words with their numbers, the oldest first, as text or as a JSON
  * list; false when there is no such endpoint. */
 bool scheduler_explain(struct scheduler *s, const char *endpoint, bool json, struct buf *out);

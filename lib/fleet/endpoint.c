@@ -55,6 +55,15 @@ const char *endpoint_state_word(enum endpoint_state s) {
   return words[s];
 }
 
+bool endpoint_state_find(const char *word, enum endpoint_state *s) {
+  for (int i = 0; i <= ENDPOINT_SCALED_TO_ZERO; i++)
+    if (strcmp(word, endpoint_state_word((enum endpoint_state)i)) == 0) {
+      *s = (enum endpoint_state)i;
+      return true;
+    }
+  return false;
+}
+
 const char *replica_state_word(enum replica_state s) {
   static const char *const words[] = {[REPLICA_STARTING] = "starting",
                                       [REPLICA_READY] = "ready",

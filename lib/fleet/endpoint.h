@@ -13,7 +13,7 @@
 
 struct buf;
 
-enum { ENDPOINT_NAME_BYTES_MAX = 63 }; /* a DNS label */
+enum { ENDPOINT_NAME_BYTES_MAX = 63 /* a DNS label */, REPLICA_ID_BYTES = 80 };
 
 enum endpoint_access { ACCESS_PRIVATE, ACCESS_AUTHENTICATED, ACCESS_PUBLIC };
 
@@ -109,10 +109,11 @@ struct endpoint_def *endpoint_def_unref(struct endpoint_def *d);
 
 /* One replica, as the scheduler publishes it. */
 struct replica_record {
-  char id[64];       /* "demo-1": unique within the endpoint, never reused */
+  char id[REPLICA_ID_BYTES]; /* "demo-1": unique within the endpoint, never reused */
   char address[128]; /* "127.0.0.1:9001", "[::1]:9001" or "unix:PATH" */
   enum replica_state state;
   int64_t since_ms; /* wall clock, when the state began */
+  char handle[128]; /* by which the driver finds it again; "" when it cannot */
 };
 
 enum { REPLICAS_PER_ENDPOINT_MAX = 256 };
@@ -134,5 +135,7 @@ struct endpoint_record *endpoint_record_copy(const struct endpoint_record *r);
 struct endpoint_record *endpoint_record_free(struct endpoint_record *r);
 
 const char *endpoint_state_word(enum endpoint_state s);
+/* False: there is no such state. */
+bool endpoint_state_find(const char *word, enum endpoint_state *s);
 const char *replica_state_word(enum replica_state s);
 const char *endpoint_access_word(enum endpoint_access a);

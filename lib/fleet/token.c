@@ -1,20 +1,14 @@
 #include "lib/fleet/token.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/map.h"
+#include "lib/fleet/meter.h"
 
 struct token_set {
   _Atomic int refs;
@@ -29,14 +23,16 @@ static void strings_free(char **strings) {
   free(strings);
 }
 
-static void token_free(struct token *t) {
+struct token *token_free(struct token *t) {
   if (!t)
-    return;
+    return NULL;
   free(t->name);
   free(t->owner);
   strings_free(t->organisations);
   strings_free(t->endpoints);
+  meter_unref(t->meter);
   free(t);
+  return NULL;
 }
 
 static char **strings_copy(char *const *strings) {
@@ -58,6 +54,7 @@ static struct token *token_copy(const struct token *t) {
   copy->owner = t->owner ? strdup(t->owner) : NULL;
   copy->organisations = strings_copy(t->organisations);
   copy->endpoints = strings_copy(t->endpoints);
+  copy->meter = t->meter ? meter_ref(t->meter) : NULL;
   return copy;
 }
 
@@ -65,7 +62,7 @@ static struct slice hash_key(const unsigned char *hash) {
   return slice_of((const char *)hash, TOKEN_HASH_BYTES);
 }
 
-static struct token_set *set_new(void) {
+struct token_set *token_set_new(void) {
   struct token_set *s = calloc(1, sizeof *s);
   if (!s)
     return NULL;
@@ -74,8 +71,7 @@ static struct token_set *set_new(void) {
   return s;
 }
 
-/* Owns the token from now on, also when it fails. */
-static enum err set_put(struct token_set *s, struct token *t) {
+enum err token_set_put(struct token_set *s, struct token *t) {
   if (!t)
     return ERR_MEMORY;
   enum err e = map_get(&s->by_hash, hash_key(t->hash)) ? ERR_EXISTS : OK;
@@ -114,146 +110,33 @@ struct token_set *token_set_unref(struct token_set *s) {
   return NULL;
 }
 
+/* A token whose limits have not changed goes on counting where it was. */
+static struct meter *meter_for(const struct token *t, const struct token_set *before) {
+  const struct token *was = before ? map_get(&before->by_hash, hash_key(t->hash)) : NULL;
+  if (was && was->meter && was->concurrency_max == t->concurrency_max &&
+      was->requests_per_s == t->requests_per_s)
+    return meter_ref(was->meter);
+  return meter_new(t->concurrency_max, t->requests_per_s);
+}
+
+enum err token_set_meter(struct token_set *s, const struct token_set *before) {
+  for (size_t i = 0; i < s->count; i++) {
+    struct token *t = s->tokens[i];
+    if (t->meter || (t->concurrency_max == 0 && t->requests_per_s == 0))
+      continue;
+    t->meter = meter_for(t, before);
+    if (!t->meter)
+      return ERR_MEMORY;
+  }
+  return OK;
+}
+
 size_t token_set_count(const struct token_set *s) {
   return s->count;
 }
 
 const struct token *token_set_at(const struct token_set *s, size_t i) {
   return s->tokens[i];
-}
-
-static int hex_digit(char c) {
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool hash_parse(const char *text, unsigned char hash[TOKEN_HASH_BYTES]) {
-  if (!text || strlen(text) != 2 * TOKEN_HASH_BYTES)
-    return false;
-  for (int i = 0; i < TOKEN_HASH_BYTES; i++) {
-    int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-    if (high < 0 || low < 0)
-      return false;
-    hash[i] = (unsigned char)(high << 4 | low);
-  }
-  return true;
-}
-
-static char **strings_read(const json_t *list) {
-  size_t n = json_array_size(list);
-  char **strings = calloc(n + 1, sizeof *strings);
-  for (size_t i = 0, used = 0; strings && i < n; i++) {
-    const char *text = json_string_value(json_array_get(list, i));
-    if (text)
-      strings[used++] = strdup(text);
-  }
-  return strings;
-}
-
-static enum err token_read(struct token_set *s, const json_t *o, size_t i, const char *path,
-                           struct buf *why) {
-  const char *name = json_string_value(json_object_get(o, "name"));
-  const char *owner = json_string_value(json_object_get(o, "owner"));
-  struct token *t = calloc(1, sizeof *t);
-  if (!t)
-    return ERR_MEMORY;
-  if (!name || !hash_parse(json_string_value(json_object_get(o, "sha256")), t->hash)) {
-    token_free(t);
-    buf_printf(why, "%s: tokens[%zu]: needs a \"name\" and a \"sha256\" of 64 hexadecimal digits",
-               path, i);
-    return ERR_SYNTAX;
-  }
-  t->name = strdup(name);
-  t->owner = owner ? strdup(owner) : NULL;
-  t->organisations = strings_read(json_object_get(o, "organisations"));
-  t->endpoints = strings_read(json_object_get(o, "endpoints"));
-  t->created_s = json_integer_value(json_object_get(o, "created"));
-  t->expires_s = json_integer_value(json_object_get(o, "expires"));
-  enum err e = set_put(s, t);
-  if (e == ERR_EXISTS)
-    buf_printf(why, "%s: tokens[%zu]: the same token stands there twice", path, i);
-  return e;
-}
-
-static enum err tokens_read(struct token_set *s, const json_t *root, const char *path,
-                            struct buf *why) {
-  const json_t *list = json_object_get(root, "tokens");
-  if (!json_is_array(list)) {
-    buf_printf(why, "%s: needs a list \"tokens\"", path);
-    return ERR_SYNTAX;
-  }
-  for (size_t i = 0; i < json_array_size(list); i++) {
-    enum err e = token_read(s, json_array_get(list, i), i, path, why);
-    if (e)
-      return e;
-  }
-  return OK;
-}
-
-enum err token_set_load(const char *path, struct token_set **set, struct buf *why) {
-  struct token_set *s = set_new();
-  if (!s)
-    return ERR_MEMORY;
-  json_error_t error;
-  errno = 0;
-  json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-  enum err e = OK;
-  if (root)
-    e = tokens_read(s, root, path, why);
-  else if (access(path, F_OK) == 0 || errno != ENOENT) {
-    buf_printf(why, "%s:%d:%d: %s", path, error.line > 0 ? error.line : 1,
-               error.column > 0 ? error.column : 1, error.text);
-    e = ERR_SYNTAX;
-  }
-  json_decref(root);
-  if (e)
-    token_set_unref(s);
-  else
-    *set = s;
-  return e;
-}
-
-static json_t *strings_write(char *const *strings) {
-  json_t *list = json_array();
-  for (; strings && *strings; strings++)
-    json_array_append_new(list, json_string(*strings));
-  return list;
-}
-
-static json_t *token_write(const struct token *t) {
-  char hex[2 * TOKEN_HASH_BYTES + 1];
-  for (int i = 0; i < TOKEN_HASH_BYTES; i++)
-    snprintf(hex + 2 * i, 3, "%02x", t->hash[i]);
-  return json_pack("{s:s,s:s,s:s?,s:o,s:o,s:I,s:I}", "name", t->name, "sha256", hex, "owner",
-                   t->owner, "organisations", strings_write(t->organisations), "endpoints",
-                   strings_write(t->endpoints), "created", (json_int_t)t->created_s, "expires",
-                   (json_int_t)t->expires_s);
-}
-
-static enum err write_file(const char *path, const char *text) {
-  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0)
-    return ERR_IO;
-  size_t len = strlen(text);
-  bool good = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
-  close(fd);
-  return good ? OK : ERR_IO;
-}
-
-enum err token_set_save(const struct token_set *set, const char *path) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < set->count; i++)
-    json_array_append_new(list, token_write(set->tokens[i]));
-  json_t *root = json_pack("{s:i,s:o}", "version", 1, "tokens", list);
-  char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL, *temporary = NULL;
-  json_decref(root);
-  enum err e = text && asprintf(&temporary, "%s.new", path) >= 0 ? OK : ERR_MEMORY;
-  if (!e)
-    e = write_file(temporary, text);
-  if (!e && rename(temporary, path))
-    e = ERR_IO;
-  free(text);
-  free(temporary);
-  return e;
 }
 
 static pthread_key_t context_key;
@@ -303,13 +186,13 @@ const struct token *token_set_find(const struct token_set *s,
 
 /* Without the token of that name; NULL: with all. */
 static enum err set_copy(const struct token_set *s, const char *without, struct token_set **out) {
-  struct token_set *copy = set_new();
+  struct token_set *copy = token_set_new();
   if (!copy)
     return ERR_MEMORY;
   for (size_t i = 0; i < s->count; i++) {
     if (without && strcmp(s->tokens[i]->name, without) == 0)
       continue;
-    enum err e = set_put(copy, token_copy(s->tokens[i]));
+    enum err e = token_set_put(copy, token_copy(s->tokens[i]));
     if (e) {
       token_set_unref(copy);
       return e;
@@ -319,7 +202,7 @@ static enum err set_copy(const struct token_set *s, const char *without, struct 
   return OK;
 }
 
-static const struct token *find_name(const struct token_set *s, const char *name) {
+const struct token *token_set_named(const struct token_set *s, const char *name) {
   for (size_t i = 0; i < s->count; i++)
     if (strcmp(s->tokens[i]->name, name) == 0)
       return s->tokens[i];
@@ -328,13 +211,13 @@ static const struct token *find_name(const struct token_set *s, const char *name
 
 enum err token_set_add(const struct token_set *s, const struct token *token,
                        struct token_set **out) {
-  if (find_name(s, token->name))
+  if (token_set_named(s, token->name))
     return ERR_EXISTS;
   struct token_set *copy;
   enum err e = set_copy(s, NULL, &copy);
   if (e)
     return e;
-  e = set_put(copy, token_copy(token));
+  e = token_set_put(copy, token_copy(token));
   if (e)
     token_set_unref(copy);
   else
@@ -343,7 +226,7 @@ enum err token_set_add(const struct token_set *s, const struct token *token,
 }
 
 enum err token_set_remove(const struct token_set *s, const char *name, struct token_set **out) {
-  return find_name(s, name) ? set_copy(s, name, out) : ERR_ABSENT;
+  return token_set_named(s, name) ? set_copy(s, name, out) : ERR_ABSENT;
 }
 
 enum err token_make(char text[64]) {

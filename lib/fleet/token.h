@@ -1,8 +1,7 @@
 /* Access tokens. Only the SHA-256 of a token is ever stored.
  *
- * A set is immutable and shared by reference; a change makes a new set. The file
- * form is JSON: {"version": N, "tokens": [{"sha256": "<64 hex>", "name", "owner",
- * "organisations": [], "endpoints": [], "created", "expires"}]}. */
+ * A set is shared by reference and not changed any more once it is; a change makes a new
+ * set. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,9 +11,14 @@
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
 
-struct buf;
+struct meter;
 
-enum { TOKEN_HASH_BYTES = 32, TOKENS_MAX = 1000000, TOKEN_TEXT_BYTES_MAX = 4096 };
+enum {
+  TOKEN_HASH_BYTES = 32,
+  TOKEN_HEX_BYTES = 2 * TOKEN_HASH_BYTES + 1,
+  TOKENS_MAX = 1000000,
+  TOKEN_TEXT_BYTES_MAX = 4096
+};
 
 struct token {
   unsigned char hash[TOKEN_HASH_BYTES];
@@ -22,15 +26,25 @@ struct token {
   char *owner;                       /* may be NULL */
   char **organisations, **endpoints; /* NULL-terminated; endpoints empty: any */
   int64_t created_s, expires_s;      /* wall clock; expires 0: never */
+  int64_t concurrency_max;           /* requests at once, in the whole fleet; 0: no limit */
+  double requests_per_s;             /* 0: no limit */
+  struct meter *meter;               /* a reference; NULL without limits, see token_set_meter */
 };
+
+/* Accepts NULL; returns NULL. */
+struct token *token_free(struct token *t);
 
 struct token_set; /* has an atomic reference count */
 
-/* An empty set when the file does not exist. On error *why says what and where. */
-enum err token_set_load(const char *path, struct token_set **set, struct buf *why) MUST_CHECK;
-/* Writes a temporary file beside `path` (mode 0600) and renames it over. */
-enum err token_set_save(const struct token_set *set, const char *path) MUST_CHECK;
+struct token_set *token_set_new(void) MUST_CHECK;
+/* While it is being made. Owns the token from now on, also when it fails; NULL is
+ * ERR_MEMORY. ERR_EXISTS when its hash is there. */
+enum err token_set_put(struct token_set *s, struct token *t) MUST_CHECK;
+/* Gives tokens with limits their meters: those of the set before (may be NULL) where they
+ * fit. */
+enum err token_set_meter(struct token_set *s, const struct token_set *before) MUST_CHECK;
 struct token_set *token_set_ref(struct token_set *s);
+/* Accepts NULL; returns NULL. */
 struct token_set *token_set_unref(struct token_set *s);
 size_t token_set_count(const struct token_set *s);
 const struct token *token_set_at(const struct token_set *s, size_t i);
@@ -42,6 +56,8 @@ void token_hash(struct slice text, unsigned char hash[TOKEN_HASH_BYTES]);
  * compare. */
 const struct token *token_set_find(const struct token_set *s,
                                    const unsigned char hash[TOKEN_HASH_BYTES], int64_t now_s);
+/* NULL when no token has the name. */
+const struct token *token_set_named(const struct token_set *s, const char *name);
 /* New sets with one more or one fewer; `token` is copied. ERR_EXISTS when the
  * name or the hash is taken, ERR_ABSENT when no token has the name. */
 enum err token_set_add(const struct token_set *s, const struct token *token,

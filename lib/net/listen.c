@@ -126,12 +126,11 @@ static bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-static void accept_ready(evutil_socket_t lfd, short what, void *user) {
-  struct listener *li = user;
-  for (int i = 0; i < LISTEN_ACCEPTS_PER_TURN; i++) {
+static void accept_some(struct listener *li, int most) {
+  for (int i = 0; i < most; i++) {
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
-    int fd = accept4(lfd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(li->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       prepare(fd, &peer);
       li->accepted(li->user, fd, &peer);
@@ -143,6 +142,10 @@ static void accept_ready(evutil_socket_t lfd, short what, void *user) {
       return;
     }
   }
+}
+
+static void accept_ready(evutil_socket_t lfd, short what, void *user) {
+  accept_some(user, LISTEN_ACCEPTS_PER_TURN);
 }
 
 enum err listener_open(struct loop *l, int fd, accepted_fn accepted, void *user,
@@ -161,6 +164,12 @@ enum err listener_open(struct loop *l, int fd, accepted_fn accepted, void *user,
   }
   *out = li;
   return OK;
+}
+
+struct listener *listener_finish(struct listener *li) {
+  if (li)
+    accept_some(li, LISTEN_BACKLOG);
+  return listener_free(li);
 }
 
 struct listener *listener_free(struct listener *li) {

@@ -27,3 +27,6 @@ enum err listener_open(struct loop *l, int fd, accepted_fn accepted, void *user,
                        struct listener **out) MUST_CHECK;
 /* Closes the socket. Accepts NULL; returns NULL. */
 struct listener *listener_free(struct listener *li);
+/* The same, after those that have connected already were accepted: closing a socket of several
+ * with SO_REUSEPORT resets what waits in it. */
+struct listener *listener_finish(struct listener *li);

@@ -199,6 +199,7 @@ static json_t *strings_value(char *const *strings, bool pairs) {
   return v;
 }
 
+/* NULL: there is none. */
 static json_t *value_of(const struct option_row *row, const char *object) {
   const void *at = object + row->offset;
   char octal[16];
@@ -213,9 +214,9 @@ static json_t *value_of(const struct option_row *row, const char *object) {
   case OPTION_REAL:
     return json_real(*(const double *)at);
   case OPTION_STRING:
-    return *(char *const *)at ? json_string(*(char *const *)at) : json_null();
+    return *(char *const *)at ? json_string(*(char *const *)at) : NULL;
   case OPTION_SECRET:
-    return *(char *const *)at ? json_string("***") : json_null();
+    return *(char *const *)at ? json_string("***") : NULL;
   case OPTION_WORD:
     return json_string(row->words[*(const int *)at]);
   case OPTION_STRINGS:
@@ -224,6 +225,8 @@ static json_t *value_of(const struct option_row *row, const char *object) {
   default:
     break;
   }
+  if (row->type == OPTION_OBJECT && row->given_offset && !*(const bool *)(object + row->given_offset))
+    return NULL;
   if (row->type == OPTION_OBJECT)
     return values_of(row->table, at);
   int count = *(const int *)(object + row->count_offset);
@@ -241,8 +244,11 @@ static json_t *value_of(const struct option_row *row, const char *object) {
 
 static json_t *values_of(const struct option_table *table, const char *object) {
   json_t *v = json_object();
-  for (const struct option_row *row = table->rows; row->key; row++)
-    json_object_set_new(v, row->key, value_of(row, object));
+  for (const struct option_row *row = table->rows; row->key; row++) {
+    json_t *value = value_of(row, object);
+    if (value)
+      json_object_set_new(v, row->key, value);
+  }
   return v;
 }
 

@@ -368,20 +368,30 @@ static void load_table(struct option_load *l, const struct option_path *at,
     table->check(l, at, given, object);
 }
 
+static enum err load_source(struct option_load *l, const struct option_table *table, void *object) {
+  load_table(l, NULL, table, l->source.root, object);
+  option_source_close(&l->source);
+  if (l->error_count == 0)
+    return OK;
+  if (l->error_count > OPTION_ERRORS_MAX)
+    buf_printf(l->errors, "%s: and %d more\n", l->source.path,
+               l->error_count - OPTION_ERRORS_MAX);
+  option_free(table, object);
+  return ERR_SYNTAX;
+}
+
 enum err option_load_file(const struct option_table *table, const char *path, void *object,
                           struct buf *errors) {
   struct option_load l = {.errors = errors};
   enum err e = option_source_read(path, &l.source, errors);
-  if (e)
-    return e;
-  load_table(&l, NULL, table, l.source.root, object);
-  option_source_close(&l.source);
-  if (l.error_count == 0)
-    return OK;
-  if (l.error_count > OPTION_ERRORS_MAX)
-    buf_printf(errors, "%s: and %d more\n", path, l.error_count - OPTION_ERRORS_MAX);
-  option_free(table, object);
-  return ERR_SYNTAX;
+  return e ? e : load_source(&l, table, object);
+}
+
+enum err option_load_text(const struct option_table *table, const char *label, struct slice text,
+                          void *object, struct buf *errors) {
+  struct option_load l = {.errors = errors};
+  enum err e = option_source_text(label, text, &l.source, errors);
+  return e ? e : load_source(&l, table, object);
 }
 
 static void strings_free(char **strings) {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/base/slice.h"
 
 struct buf;
 struct json_t;
@@ -74,6 +75,9 @@ enum { OPTION_ERRORS_MAX = 20, OPTION_FILE_BYTES_MAX = 4 << 20 };
  * go to *errors; then the outcome is ERR_SYNTAX and the object is empty again. */
 enum err option_load_file(const struct option_table *table, const char *path, void *object,
                           struct buf *errors) MUST_CHECK;
+/* The same from a text, which `label` names in messages. */
+enum err option_load_text(const struct option_table *table, const char *label, struct slice text,
+                          void *object, struct buf *errors) MUST_CHECK;
 /* Frees what the members own, not the object; it is zeroed. */
 void option_free(const struct option_table *table, void *object);
 /* From a check function: the value of `key` below `at` (NULL: `at` itself) is wrong. */
@@ -81,7 +85,8 @@ void option_error(struct option_load *l, const struct option_path *at, const cha
                   const char *format, ...) PRINTF(4, 5);
 
 /* Generated from the rows: Markdown, JSON Schema (draft 2020-12), a file with every
- * option at its default and its help as a comment, and the values of *object. */
+ * option at its default and its help as a comment, and the values of *object, which can be loaded
+ * again but for its secrets. */
 void option_reference(const struct option_table *table, struct buf *out);
 void option_schema(const struct option_table *table, const char *title, struct buf *out);
 void option_example(const struct option_table *table, struct buf *out);

@@ -62,13 +62,8 @@ static enum err read_text(const char *path, struct option_source *s, struct buf 
   return OK;
 }
 
-enum err option_source_read(const char *path, struct option_source *s, struct buf *why) {
-  *s = (struct option_source){.path = path};
-  enum err e = read_text(path, s, why);
-  if (e) {
-    option_source_close(s);
-    return e;
-  }
+static enum err parse(struct option_source *s, struct buf *why) {
+  const char *path = s->path;
   blank_comments(s->text);
   json_error_t error;
   s->root = json_loadb(s->text, s->len, JSON_REJECT_DUPLICATES, &error);
@@ -80,6 +75,25 @@ enum err option_source_read(const char *path, struct option_source *s, struct bu
     buf_printf(why, "%s:1:1: the file must hold one JSON object\n", path);
   option_source_close(s);
   return ERR_SYNTAX;
+}
+
+enum err option_source_read(const char *path, struct option_source *s, struct buf *why) {
+  *s = (struct option_source){.path = path};
+  enum err e = read_text(path, s, why);
+  if (!e)
+    return parse(s, why);
+  option_source_close(s);
+  return e;
+}
+
+enum err option_source_text(const char *label, struct slice text, struct option_source *s,
+                            struct buf *why) {
+  *s = (struct option_source){.path = label, .len = text.len};
+  s->text = text.len <= OPTION_FILE_BYTES_MAX ? strndup(text.data, text.len) : NULL;
+  if (!s->text)
+    return ERR_MEMORY;
+  s->len = strlen(s->text);
+  return parse(s, why);
 }
 
 void option_source_close(struct option_source *s) {

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "lib/base/err.h"
+#include "lib/base/slice.h"
 
 struct buf;
 struct json_t;
@@ -18,6 +19,9 @@ struct option_source {
 
 /* On error *why says where and what. */
 enum err option_source_read(const char *path, struct option_source *s, struct buf *why) MUST_CHECK;
+/* The same from a text that is there already; `label` stands in messages for the path. */
+enum err option_source_text(const char *label, struct slice text, struct option_source *s,
+                            struct buf *why) MUST_CHECK;
 void option_source_close(struct option_source *s);
 /* Line and column (from 1) of a key or an element; of the deepest part of the path that is there.
  */

@@ -385,7 +385,7 @@ static void http1_expired(struct client *c) {
 }
 
 static void http1_stop(struct client *c) {
-  if (!c->http1.request && c->http1.place == HTTP1_AT_HEAD)
+  if (!c->http1.request && c->http1.place == HTTP1_AT_HEAD && c->http1.stash_len == 0)
     client_finish(c);
 }
 

@@ -211,6 +211,16 @@ bool client_http2_start(struct client *c) {
   return true;
 }
 
+/* What has arrived is served, and nothing that comes after it. */
+static void http2_stop(struct client *c) {
+  struct http2_session *s = c->http2;
+  s->told_to_go = true;
+  nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(s->session), NGHTTP2_NO_ERROR, NULL,
+                        0);
+  http2_session_touch(s);
+}
+
 static void http2_bytes(struct client *c, struct slice bytes) {
   struct http2_session *s = c->http2;
   s->ping_sent = false;
@@ -228,6 +238,8 @@ static void http2_bytes(struct client *c, struct slice bytes) {
     return;
   }
   http2_session_touch(s);
+  if (c->worker->stopping && !s->told_to_go && s->stream_count)
+    http2_stop(c);
 }
 
 static void http2_drained(struct client *c) {
@@ -257,14 +269,6 @@ static void http2_expired(struct client *c) {
   http2_session_touch(s);
   deadline_set(c->worker->loop, &c->deadline,
                loop_now(c->worker->loop) + PING_ANSWER_S * USEC_PER_S);
-}
-
-static void http2_stop(struct client *c) {
-  struct http2_session *s = c->http2;
-  nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
-                        nghttp2_session_get_last_proc_stream_id(s->session), NGHTTP2_NO_ERROR, NULL,
-                        0);
-  http2_session_touch(s);
 }
 
 static void http2_close(struct client *c) {

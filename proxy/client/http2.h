@@ -22,6 +22,7 @@ struct http2_session {
   int stream_count;
   struct post flush_post, free_post;
   bool ping_sent;  /* and nothing was heard since */
+  bool told_to_go; /* GOAWAY was sent: the worker is stopping */
   bool stalled;    /* output waited at the last look */
   bool in_session; /* nghttp2 is on the stack: it must not be called for output */
 };

@@ -34,6 +34,19 @@ struct config_admin {
   char *address; /* optionally also loopback TCP, "" off */
 };
 
+enum config_store { CONFIG_STORE_MEMORY, CONFIG_STORE_REDIS };
+
+struct config_redis {
+  char *address; /* "127.0.0.1:6379", a name and port, or "unix:PATH" */
+  char *user, *password;
+  int64_t database;
+  char *prefix; /* of all keys */
+  int64_t timeout_ms;
+  char **sentinels; /* "host:port"; then the address is asked of them */
+  char *master;     /* its name there */
+  char *sentinel_user, *sentinel_password;
+};
+
 struct config {
   int64_t workers; /* 0: one a core */
   char *domain;    /* endpoints answer at <endpoint>.<domain> */
@@ -76,6 +89,7 @@ struct config {
   int64_t chunk_memory_bytes;     /* all buffers of a worker together */
 
   /* store */
-  int store;                    /* 0: memory */
+  int store; /* enum config_store */
+  struct config_redis redis;
   int64_t lease_ms, refresh_ms; /* 3000, 250 */
 };

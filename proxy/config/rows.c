@@ -3,6 +3,7 @@
 #include <openssl/pem.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/net/address.h"
@@ -218,19 +219,91 @@ static const struct option_table replica_table = {
     },
     NULL};
 
-static const char *const stores[] = {"memory", NULL};
+/* A name or an address, with a port. */
+static bool has_port(const char *text) {
+  const char *colon = strrchr(text, ':');
+  long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+  return colon && colon != text && port > 0 && port < 65536;
+}
+
+static void check_redis(struct option_load *l, const struct option_path *at, struct json_t *given,
+                        void *object) {
+  struct config_redis *c = object;
+  if (strncmp(c->address, "rediss:", 7) == 0)
+    option_error(l, at, "address",
+                 "TLS to Redis is not spoken; run a local TLS tunnel (stunnel, for example) and "
+                 "give its address, \"127.0.0.1:6379\"");
+  else if (strncmp(c->address, "unix:", 5) != 0 && (strstr(c->address, "//") || !has_port(c->address)))
+    option_error(l, at, "address",
+                 "\"%s\" is not an address; allowed is \"127.0.0.1:6379\", \"redis.internal:6379\" "
+                 "or \"unix:PATH\"; user, password and database are keys of their own",
+                 c->address);
+  for (char **s = c->sentinels; s && *s; s++)
+    if (!has_port(*s))
+      option_error(l, at, "sentinels", "\"%s\" is not an address; allowed is \"10.0.0.5:26379\"", *s);
+  if (c->user && *c->user && !(c->password && *c->password))
+    option_error(l, at, "user", "a user needs a password; set \"password\" too");
+}
+
+#define REDIS(member) IN(redis, member)
+
+static const struct option_table redis_table = {
+    sizeof(struct config_redis),
+    (const struct option_row[]){
+        {"address", OPTION_STRING, REDIS(address), .standard = "\"127.0.0.1:6379\"",
+         .reload = OPTION_RESTART,
+         .help = "Where it is: address or name with port, or \"unix:PATH\". Not used with sentinels."},
+        {"user", OPTION_STRING, REDIS(user), .standard = "\"\"", .reload = OPTION_RESTART,
+         .help = "ACL user (Redis 6); \"\": the default one."},
+        {"password", OPTION_SECRET, REDIS(password), .standard = "\"\"", .reload = OPTION_RESTART,
+         .help = "Its password."},
+        {"database", OPTION_INTEGER, REDIS(database), .min = 0, .max = 1000000, .standard = "0",
+         .reload = OPTION_RESTART, .help = "Number of the database."},
+        {"prefix", OPTION_STRING, REDIS(prefix), .standard = "\"headrace:\"",
+         .reload = OPTION_RESTART,
+         .help = "All keys begin with it. On Redis Cluster it must hold a hash tag, "
+                 "\"{headrace}:\", so that one fleet's keys are in one slot."},
+        {"timeout_ms", OPTION_INTEGER, REDIS(timeout_ms), .min = 50, .max = 60000, .unit = "ms",
+         .standard = "1000", .reload = OPTION_RESTART,
+         .help = "A connection on which a command waits longer for its answer is made again."},
+        {"sentinels", OPTION_STRINGS, REDIS(sentinels), .standard = "[]", .reload = OPTION_RESTART,
+         .help = "Sentinels, \"host:port\": they say where the master is."},
+        {"master", OPTION_STRING, REDIS(master), .standard = "\"mymaster\"",
+         .reload = OPTION_RESTART, .help = "The master's name at the sentinels."},
+        {"sentinel_user", OPTION_STRING, REDIS(sentinel_user), .standard = "\"\"",
+         .reload = OPTION_RESTART, .help = "ACL user at the sentinels."},
+        {"sentinel_password", OPTION_SECRET, REDIS(sentinel_password), .standard = "\"\"",
+         .reload = OPTION_RESTART, .help = "Password at the sentinels."},
+        {NULL},
+    },
+    check_redis};
+
+static void check_store(struct option_load *l, const struct option_path *at, struct json_t *given,
+                        void *object) {
+  struct config *c = object;
+  if (c->lease_ms < 2 * c->refresh_ms)
+    option_error(l, at, "lease_ms", "%lld is less than twice refresh_ms (%lld); raise it",
+                 (long long)c->lease_ms, (long long)c->refresh_ms);
+}
+
+static const char *const stores[] = {
+    [CONFIG_STORE_MEMORY] = "memory", [CONFIG_STORE_REDIS] = "redis", NULL};
 
 static const struct option_table store_table = {
     sizeof(struct config),
     (const struct option_row[]){
         {"kind", OPTION_WORD, AT(store), .words = stores, .standard = "\"memory\"",
-         .reload = OPTION_RESTART, .help = "Where the two roles meet: memory, inside one process."},
+         .reload = OPTION_RESTART,
+         .help = "memory: inside one process (headrace run); redis: a fleet of proxies and "
+                 "schedulers."},
+        {"redis", OPTION_OBJECT, AT(redis), .table = &redis_table, .help = "The Redis of a fleet."},
         WHOLE("lease_ms", lease_ms, 500, 600000, "ms", "3000",
-              "A proxy that has not published its load for this long counts as gone."),
-        WHOLE("refresh_ms", refresh_ms, 50, 60000, "ms", "250", "How often load is published."),
+              "A process that has not been heard of for this long counts as gone."),
+        WHOLE("refresh_ms", refresh_ms, 50, 60000, "ms", "250",
+              "How often load is published, and looked for what has changed."),
         {NULL},
     },
-    NULL};
+    check_store};
 
 const struct option_row config_rows[CONFIG_ROWS] = {
     WHOLE("workers", workers, 0, 256, NULL, "0", "Worker threads; 0 is one a core."),
@@ -243,7 +316,7 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .help = "The operator's door: status, explain, metrics, health."},
     {"token_file", OPTION_STRING, AT(token_file), .standard = "\"run/tokens.json\"",
      .reload = OPTION_RESTART,
-     .help = "Access tokens, as SHA-256 only; changes are noticed within 250 ms."},
+     .help = "Access tokens of the memory store, as SHA-256 only; changes are noticed within 250 ms."},
     {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]", .reload = OPTION_RESTART,
      .help = "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed."},
     {"client", OPTION_OBJECT, 0, .table = &client_table, .help = "Limits of the client side."},

@@ -49,6 +49,7 @@ struct endpoint_cell {
   cell_t at_us;
   cell_t requests_total; /* entered the hold step */
   cell_t waiting;        /* of the held: those that want a replica (not merely paced) */
+  cell_t version;        /* of the endpoint's record, as this worker knows it */
   cell_t statuses[6];    /* final statuses by class; [0]: none was sent */
   cell_t endings[ENDINGS];
   cell_t request_bytes, response_bytes;

@@ -208,6 +208,8 @@ struct endpoint *fleet_apply(struct worker *w, const struct fleet_news *n) {
   replicas_apply(w, e, n);
   if (redefined && routing_rebuild(f))
     routing_clear(f);
+  /* Whoever sees this version sees also every request that went out by an older one. */
+  atomic_store_explicit(&e->cell->version, n->record->version, memory_order_release);
   return e;
 }
 

@@ -104,10 +104,14 @@ static void waiter_take_out(struct hold_queue *q, struct hold_waiter *w) {
 static bool place_take(struct hold_queue *q, struct replica_shared **place) {
   for (int tried = 0; tried < q->ready_count; tried++) {
     struct replica_shared *best = NULL;
+    int64_t most = 0;
     for (int i = 0; i < q->ready_count; i++) {
       struct replica_shared *r = q->ready[(q->next_ready + i) % q->ready_count];
-      if (!best || r->reserved < best->reserved)
+      int64_t left = replica_shared_left(r);
+      if (!best || left > most) {
         best = r;
+        most = left;
+      }
     }
     q->next_ready++;
     if (best->concurrency_max == 0) {
@@ -197,15 +201,19 @@ enum err hold_queue_set_ready(struct hold_queue *q, struct replica_shared **read
   return OK;
 }
 
+void hold_queue_look(struct hold_queue *q) {
+  if (!hold_queue_count(q))
+    return;
+  pthread_mutex_lock(&q->lock);
+  grant_all(q);
+  pthread_mutex_unlock(&q->lock);
+}
+
 void hold_queue_release(struct hold_queue *q, struct replica_shared *place) {
   if (!place)
     return;
   replica_shared_release(place);
-  if (hold_queue_count(q)) {
-    pthread_mutex_lock(&q->lock);
-    grant_all(q);
-    pthread_mutex_unlock(&q->lock);
-  }
+  hold_queue_look(q);
   replica_shared_unref(place);
 }
 

@@ -3,7 +3,7 @@
  * One per endpoint and process, behind a mutex: this is the slow path. Waiters of
  * one key (a token, else a client address) form a lane, oldest first; lanes take
  * turns. A grant reaches its waiter by the mailbox of the waiter's loop. Room is
- * what ready replicas have left of their concurrency_max; a grant takes its place
+ * what ready replicas have left of this proxy's share of their concurrency_max; a grant takes its place
  * there with it.
  *
  * A waiter belongs to the thread that joined it. After hold_queue_join it must not
@@ -55,6 +55,8 @@ size_t hold_queue_count(const struct hold_queue *q);
 /* Main thread: the replicas that are ready now. References are taken. */
 enum err hold_queue_set_ready(struct hold_queue *q, struct replica_shared **ready,
                               int count) MUST_CHECK;
+/* There may be more room: grants what can be granted. */
+void hold_queue_look(struct hold_queue *q);
 /* Gives a place back and grants it to the next. `place` may be NULL. */
 void hold_queue_release(struct hold_queue *q, struct replica_shared *place);
 /* Takes a place at any ready replica for a newcomer, who never overtakes waiters:

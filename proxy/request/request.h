@@ -28,6 +28,7 @@
 #include "proxy/request/pipe.h"
 
 struct endpoint;
+struct meter;
 struct replica;
 struct replica_shared;
 struct request;
@@ -117,6 +118,8 @@ struct request {
   bool has_token, cors;
   unsigned char token_hash[HOLD_KEY_BYTES];
   struct slice token_name, token_owner;
+  struct meter *meter; /* a reference; NULL: its token has no limits */
+  bool metered;        /* the meter counts us */
   /* endpoint and replica */
   struct endpoint *endpoint;
   struct replica *replica;      /* a reference while leased */

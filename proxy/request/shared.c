@@ -22,7 +22,7 @@ struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_ma
   if (!s)
     return NULL;
   snprintf(s->id, sizeof s->id, "%s", id);
-  s->concurrency_max = concurrency_max;
+  s->concurrency_max = s->room = concurrency_max;
   s->refs = 1;
   return s;
 }
@@ -42,7 +42,7 @@ bool replica_shared_reserve(struct replica_shared *s) {
   if (s->concurrency_max == 0)
     return true;
   int64_t taken = atomic_load(&s->reserved);
-  while (taken < s->concurrency_max)
+  while (taken < atomic_load(&s->room))
     if (atomic_compare_exchange_weak(&s->reserved, &taken, taken + 1))
       return true;
   return false;
@@ -51,6 +51,10 @@ bool replica_shared_reserve(struct replica_shared *s) {
 void replica_shared_release(struct replica_shared *s) {
   if (s->concurrency_max)
     atomic_fetch_sub(&s->reserved, 1);
+}
+
+int64_t replica_shared_left(struct replica_shared *s) {
+  return s->concurrency_max ? atomic_load(&s->room) - atomic_load(&s->reserved) : INT64_MAX;
 }
 
 struct endpoint_shared *endpoint_shared_new(const char *name, int workers) {

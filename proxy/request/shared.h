@@ -12,9 +12,11 @@
 #include "proxy/request/hold_queue.h"
 
 struct replica_shared {
-  char id[64];
+  char id[REPLICA_ID_BYTES];
   _Atomic int refs;
-  int64_t concurrency_max; /* 0: unlimited, and then `reserved` is never touched */
+  int64_t concurrency_max; /* 0: unlimited, and then `room` and `reserved` are never touched */
+  _Atomic int64_t room;    /* how many of these places are this proxy's */
+  bool asked;              /* main thread: a share of the places was asked for */
   _Alignas(CELL_ALIGN) _Atomic int64_t reserved; /* the one shared atomic on the path */
   struct replica_cell cells[];                   /* one per worker */
 };
@@ -28,13 +30,16 @@ struct endpoint_shared {
   struct endpoint_cell cells[]; /* one per worker */
 };
 
+/* All of concurrency_max is ours at first. */
 struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_max,
                                           int workers) MUST_CHECK;
 struct replica_shared *replica_shared_ref(struct replica_shared *s);
 struct replica_shared *replica_shared_unref(struct replica_shared *s);
-/* Takes one of concurrency_max places; false when all are taken. Any thread. */
+/* Takes one of our places; false when all are taken. Any thread. */
 bool replica_shared_reserve(struct replica_shared *s);
 void replica_shared_release(struct replica_shared *s);
+/* How many places are left; INT64_MAX when there is no limit. */
+int64_t replica_shared_left(struct replica_shared *s);
 
 struct endpoint_shared *endpoint_shared_new(const char *name, int workers) MUST_CHECK;
 struct endpoint_shared *endpoint_shared_ref(struct endpoint_shared *s);

@@ -37,6 +37,7 @@ struct process {
   struct pace *pace;
   _Atomic int64_t held_requests, held_bytes; /* against the limits over all endpoints */
   _Atomic int64_t connections;
+  bool shares;         /* limits are shared with other proxies */
   _Atomic int running; /* workers whose thread has not ended */
   /* Any thread: a request wants a replica of this endpoint; look now. */
   void (*wanted)(struct process *p, struct endpoint_shared *e);
@@ -51,8 +52,9 @@ struct worker {
   const struct request_step *steps;           /* the path of a request ... */
   const struct response_step *response_steps; /* ... and the way back */
   struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections, *replica_streams;
-  struct token_set *tokens;
+  struct token_set *tokens; /* NULL: not known yet */
   struct fleet fleet;
+  bool fleet_known; /* until then nobody can say that an endpoint does not exist */
   struct list held; /* requests in the hold, oldest first */
   struct list open_clients;
   struct list replica_links;     /* connections to replicas, busy and idle */

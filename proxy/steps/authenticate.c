@@ -1,4 +1,5 @@
 /* Who asks, and may they: bearer tokens (RFC 6750), CORS preflights. */
+#include "lib/fleet/meter.h"
 #include "lib/fleet/token.h"
 #include "proxy/request/answer.h"
 #include "proxy/request/fleet.h"
@@ -49,14 +50,23 @@ enum step_result access_check(struct request *r) {
     return STEP_NEXT;
   if (!r->has_token)
     return unauthorized(r, "This endpoint needs a token: Authorization: Bearer TOKEN.");
+  if (!r->worker->tokens)
+    return request_fail(r, (struct failure){.status = 503,
+                                            .type = "server_error",
+                                            .code = "starting",
+                                            .message = "The proxy does not know its tokens yet.",
+                                            .retry_after_s = 1});
   const struct token *t =
       token_set_find(r->worker->tokens, r->token_hash, clock_wall() / USEC_PER_S);
   if (!t)
     return unauthorized(r, "The token is not known here, or no longer valid.");
   if (!r->token_name.data)
     r->token_name = arena_copy(&r->arena, slice_str(t->name));
-  if (may_reach(t, def))
+  if (may_reach(t, def)) {
+    if (t->meter && !r->meter)
+      r->meter = meter_ref(t->meter);
     return STEP_NEXT;
+  }
   cell_add(&r->worker->cell->forbidden, 1);
   return request_fail(r, (struct failure){.status = 403,
                                           .type = "invalid_request_error",

@@ -78,6 +78,8 @@ static enum step_result queue_up(struct request *r) {
     return e->ready_count ? hold_too_many(r) : hold_full(r);
   if (err)
     return hold_full(r);
+  if (e->ready_count && r->worker->process->shares) /* our share of the places may grow */
+    r->worker->process->wanted(r->worker->process, e->shared);
   return STEP_WAIT;
 }
 

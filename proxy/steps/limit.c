@@ -1,10 +1,26 @@
-/* How much may be asked. */
+/* How much may be asked: by a token, and of a body. */
+#include "lib/fleet/meter.h"
 #include "proxy/config/config.h"
 #include "proxy/request/fleet.h"
 #include "proxy/request/worker.h"
 #include "proxy/steps/steps.h"
 
-enum step_result step_limit(struct request *r) {
+static enum step_result check_token(struct request *r) {
+  usec_t retry_us;
+  if (!r->meter || meter_enter(r->meter, loop_now(r->worker->loop), &retry_us) == OK) {
+    r->metered = r->meter != NULL;
+    return STEP_NEXT;
+  }
+  cell_add(&r->worker->cell->limited, 1);
+  return request_fail(
+      r, (struct failure){.status = 429,
+                          .type = "rate_limit_error",
+                          .code = "rate_limit_exceeded",
+                          .message = "This token has too many requests at once, or per second.",
+                          .retry_after_s = (retry_us + USEC_PER_S - 1) / USEC_PER_S});
+}
+
+static enum step_result check_body(struct request *r) {
   int64_t limit = r->endpoint->def->body_limit_bytes;
   r->body_limit_bytes = limit ? limit : r->worker->config->body_limit_bytes;
   if (!r->body_limit_bytes)
@@ -21,4 +37,9 @@ enum step_result step_limit(struct request *r) {
                           .code = "body_too_large",
                           .message = request_text(r, "The request body is larger than %lld bytes.",
                                                   (long long)r->body_limit_bytes)});
+}
+
+enum step_result step_limit(struct request *r) {
+  enum step_result result = check_token(r);
+  return result == STEP_NEXT ? check_body(r) : result;
 }

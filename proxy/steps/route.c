@@ -37,6 +37,12 @@ enum step_result step_route(struct request *r) {
                                             .code = "overloaded",
                                             .message = "The proxy has no memory left."});
   struct endpoint *e = fleet_route(&r->worker->fleet, r->host, r->path, &r->strip);
+  if (!e && !r->worker->fleet_known)
+    return request_fail(r, (struct failure){.status = 503,
+                                            .type = "server_error",
+                                            .code = "starting",
+                                            .message = "The proxy does not know its endpoints yet.",
+                                            .retry_after_s = 1});
   if (!e) {
     cell_add(&r->worker->cell->unknown_host, 1);
     return request_fail(r, (struct failure){.status = 404,

@@ -1,12 +1,15 @@
+import itertools
+
 import pytest
 
+from fleet import Balancer, Redis, Sentinels
 from harness import Engine, Headrace, eventually
 
 
 @pytest.fixture
 def start(tmp_path):
     """Starts what a test asks for, and stops it afterwards, the last first."""
-    running = []
+    running, numbers = [], itertools.count()
 
     class Start:
         directory = tmp_path
@@ -25,6 +28,28 @@ def start(tmp_path):
                     eventually(lambda: all(r["state"] == "ready" for r in h.status(name)["replicas"])
                                and len(h.status(name)["replicas"]) == len(e["addresses"]))
             return h
+
+        def add(self, one):
+            running.append(one)
+            return one
+
+        def forget(self, one):
+            running.remove(one)
+
+        def redis(self, *options, **more):
+            return self.add(Redis(tmp_path / f"redis{next(numbers)}", *options, **more))
+
+        def sentinels(self, master):
+            return self.add(Sentinels(tmp_path, master))
+
+        def balancer(self, ports):
+            return self.add(Balancer(ports))
+
+        def role(self, role, redis, endpoints=None, **more):
+            """`headrace proxy` or `headrace scheduler` on that Redis (or those sentinels)."""
+            directory = tmp_path / f"{role}{next(numbers)}"
+            directory.mkdir()
+            return self.add(Headrace(directory, endpoints or {}, role=role, redis=redis.settings(), **more))
 
     yield Start()
     problems = []

@@ -52,12 +52,13 @@ class Answer:
 
 
 class Headrace:
-    """`headrace run` in a directory of its own, with a TLS, a clear-text and a Unix listener."""
+    """`headrace run` (or a role of a fleet, on a Redis) in a directory of its own, with a TLS, a clear-text and a Unix listener."""
 
     port_base = 21000
+    killed = False
 
-    def __init__(self, directory, endpoints, tokens=(), binary=None, env=None, **options):
-        self.directory = Path(directory)
+    def __init__(self, directory, endpoints, tokens=(), binary=None, env=None, role="run", redis=None, wait=True, **options):
+        self.directory, self.role = Path(directory), role
         self.tls_port, self.port = free_port(), free_port()
         self.unix = str(self.directory / "edge.sock")
         Headrace.port_base = 21000 + (Headrace.port_base - 21000 + 200) % 8000
@@ -78,6 +79,12 @@ class Headrace:
                           "state_directory": str(self.directory / "state"), "tick_ms": 100},
             "endpoints": endpoints,
         }
+        if role == "proxy":
+            del config["endpoints"], config["scheduler"]
+        if role == "scheduler":
+            config["listeners"] = []
+        if redis:
+            config["store"] = {"kind": "redis", "redis": redis}
         for key, value in options.items():
             config[key] = {**config[key], **value} if isinstance(config.get(key), dict) else value
         self.config = self.directory / "headrace.json"
@@ -85,9 +92,9 @@ class Headrace:
         self.stderr = open(self.directory / "stderr.txt", "w+")
         for name, text, *more in tokens:
             self.command("token", "add", name, "--token", text, *more)
-        self.process = subprocess.Popen([self.binary, "run", "-c", str(self.config)], cwd=ROOT, text=True,
+        self.process = subprocess.Popen([self.binary, role, "-c", str(self.config)], cwd=ROOT, text=True,
                                         stdout=subprocess.PIPE, stderr=self.stderr, env={**os.environ, **(env or {})})
-        line = self.process.stdout.readline()
+        line = self.process.stdout.readline() if wait else "ready\n"
         assert line == "ready\n", (line, self.errors())
 
     def errors(self):
@@ -100,14 +107,23 @@ class Headrace:
         assert not check or done.returncode == 0, done.stderr
         return done
 
-    def stop(self):
+    def kill(self):
+        """-9, without a word to anybody."""
+        self.process.kill()
+        self.process.wait(DEADLINE_S)
+        self.killed = True
+
+    def stop(self, gently=False):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.send_signal(signal.SIGINT)
+            if not gently:
+                self.process.send_signal(signal.SIGINT)
             self.process.wait(DEADLINE_S)
         text = self.errors()
         self.process.stdout.close()
         self.stderr.close()
+        if self.killed:
+            return
         assert "ERROR: " not in text and "WARNING: ThreadSanitizer" not in text and "runtime error" not in text, text
         assert self.process.returncode == 0, (self.process.returncode, text)
 

@@ -27,7 +27,7 @@ BAD = [
      ['1:47: endpoints.ep: a private endpoint needs an "owner" or "organisations", or nobody could reach it; or set "access"',
       '1:47: endpoints.ep: the process driver needs "process": {"command": [...]}']),
     ('{"listeners": [{"tls": false}],\n // a comment\n "workers": 1,,}', ["3:15: not valid JSON: string or '}' expected near ','"]),
-    ("{}", ['there are no listeners; add "listeners": [{"address": "127.0.0.1:8443"}]']),
+    ("{}", ['there are neither listeners (for a proxy) nor endpoints (for a scheduler); add "listeners": [{"address": "127.0.0.1:8443"}]']),
     ('{"listeners": [{"certificates": [{"certificate": "a", "key": "env:NO_SUCH_NAME"}]}]}',
      ["1:55: listeners[0].certificates[0].key: the environment has no variable NO_SUCH_NAME; set it, or use file:PATH"]),
 ]

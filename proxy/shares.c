@@ -1,0 +1,125 @@
+#include "proxy/shares.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/fleet/endpoint.h"
+#include "lib/fleet/meter.h"
+#include "lib/fleet/token.h"
+#include "lib/fleet/token_text.h"
+#include "lib/store/store.h"
+#include "proxy/request/hold_queue.h"
+#include "proxy/request/shared.h"
+
+/* More than is asked for at the moment, so that a burst need not wait for the next look. */
+static const double RATE_HEADROOM = 1.5;
+
+void shares_name(const struct endpoint_shared *e, const struct replica_shared *r, char *to,
+                 size_t room) {
+  snprintf(to, room, "places:%s/%s", e->name, r->id);
+}
+
+static double least(double a, double b) {
+  return a < b ? a : b;
+}
+
+/* Once more with nothing wanted, to give back, when it is not used any more. */
+static void ask_for_places(struct store *s, const struct endpoint_shared *e,
+                           struct replica_shared *r, int64_t waiting) {
+  int64_t used = atomic_load(&r->reserved);
+  struct store_quota q = {.limit = (double)r->concurrency_max,
+                          .used = (double)used,
+                          .want = least((double)(used + waiting), (double)r->concurrency_max),
+                          .whole = true};
+  shares_name(e, r, q.name, sizeof q.name);
+  if (q.want > 0 || r->asked)
+    store_put_quota(s, &q);
+  r->asked = q.want > 0;
+}
+
+void shares_of_replicas(struct store *s, const struct endpoint_shared *e,
+                        const struct endpoint_record *record,
+                        struct replica_shared *const *replicas) {
+  int ready = 0;
+  for (int i = 0; i < record->replica_count; i++)
+    ready += record->replicas[i].state == REPLICA_READY;
+  int64_t waiting = (int64_t)hold_queue_count(e->hold);
+  for (int i = 0; i < record->replica_count; i++)
+    if (replicas[i]->concurrency_max)
+      ask_for_places(s, e, replicas[i],
+                     record->replicas[i].state == REPLICA_READY ? (waiting + ready - 1) / ready : 0);
+}
+
+void shares_alone(struct replica_shared *r, int proxies) {
+  int64_t share = r->concurrency_max / (proxies > 1 ? proxies : 1);
+  atomic_store(&r->room, share > 1 ? share : 1);
+}
+
+static void even_share(struct meter *m, int proxies) {
+  if (proxies < 1)
+    proxies = 1;
+  int64_t active = m->concurrency_max / proxies;
+  meter_allow_concurrency(m, active > 1 ? active : 1);
+  meter_allow_rate(m, m->requests_per_s / proxies);
+}
+
+void shares_alone_tokens(const struct token_set *tokens, int proxies) {
+  for (size_t i = 0; tokens && i < token_set_count(tokens); i++)
+    if (token_set_at(tokens, i)->meter)
+      even_share(token_set_at(tokens, i)->meter, proxies);
+}
+
+static void ask(struct store *s, const struct token *t, const char *what, struct store_quota q) {
+  char hex[TOKEN_HEX_BYTES];
+  token_hex(t->hash, hex);
+  snprintf(q.name, sizeof q.name, "%s:%s", what, hex);
+  if (q.limit > 0)
+    store_put_quota(s, &q);
+}
+
+static void ask_for_token(struct store *s, const struct token *t, usec_t apart) {
+  struct meter *m = t->meter;
+  int64_t asked = atomic_load(&m->asked), refused = atomic_load(&m->refused);
+  int64_t active = atomic_load(&m->active);
+  double rate = (double)(asked - m->asked_before) * USEC_PER_S / (double)apart;
+  double more = (double)(refused - m->refused_before);
+  m->asked_before = asked;
+  m->refused_before = refused;
+  bool used = rate > 0 || active > 0;
+  if (!used && !m->sharing)
+    return;
+  ask(s, t, "active",
+      (struct store_quota){.limit = (double)t->concurrency_max,
+                           .used = (double)active,
+                           .want = least((double)active + more, (double)t->concurrency_max),
+                           .whole = true});
+  ask(s, t, "rate",
+      (struct store_quota){.limit = t->requests_per_s,
+                           .want = least(rate * RATE_HEADROOM, t->requests_per_s)});
+  m->sharing = used;
+  if (!used)
+    even_share(m, s->link.proxies); /* where the next ones begin */
+}
+
+void shares_of_tokens(struct store *s, struct token_set *tokens, usec_t apart) {
+  for (size_t i = 0; tokens && i < token_set_count(tokens); i++)
+    if (token_set_at(tokens, i)->meter)
+      ask_for_token(s, token_set_at(tokens, i), apart);
+}
+
+static const struct token *token_of(const struct token_set *tokens, const char *hex) {
+  unsigned char hash[TOKEN_HASH_BYTES];
+  return token_unhex(hex, hash) ? token_set_find(tokens, hash, 0) : NULL;
+}
+
+bool shares_give_token(const struct token_set *tokens, const char *name, double allowed) {
+  bool active = strncmp(name, "active:", 7) == 0, rate = strncmp(name, "rate:", 5) == 0;
+  const struct token *t = tokens && (active || rate) ? token_of(tokens, strchr(name, ':') + 1) : NULL;
+  if (!t || !t->meter || !t->meter->sharing)
+    return active || rate;
+  if (active)
+    meter_allow_concurrency(t->meter, (int64_t)allowed);
+  else
+    meter_allow_rate(t->meter, allowed);
+  return true;
+}
