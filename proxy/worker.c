@@ -58,12 +58,11 @@ static enum err pools_open(struct worker *w) {
   w->arena_blocks = pool_new(ARENA_BLOCK_BYTES, KEEP_ARENA_BLOCKS, 0);
   w->clients = pool_new(sizeof(struct client), KEEP_OBJECTS, (size_t)w->config->connections_max);
   w->streams = pool_new(sizeof(struct http2_stream), KEEP_OBJECTS, 0);
-  w->replica_connections = pool_new(sizeof(struct replica_connection), KEEP_OBJECTS, 0);
   w->fields = calloc(WORKER_FIELDS_MAX, sizeof *w->fields);
   w->head_bytes = malloc(WORKER_HEAD_BYTES);
-  bool good = w->requests && w->arena_blocks && w->clients && w->streams &&
-              w->replica_connections && w->fields && w->head_bytes;
-  return good ? OK : ERR_MEMORY;
+  bool good =
+      w->requests && w->arena_blocks && w->clients && w->streams && w->fields && w->head_bytes;
+  return good ? pool_open(w) : ERR_MEMORY;
 }
 
 static enum err trusted_read(struct worker *w) {
@@ -289,18 +288,13 @@ static void worker_settle(struct worker *w) {
     loop_turn(w->loop, false);
 }
 
-static void links_close(struct worker *w) {
-  list_each (node, &w->replica_links)
-    pool_close(container_of(node, struct replica_connection, worker_node));
-}
-
 struct worker_thread *worker_free(struct worker_thread *t) {
   if (!t)
     return NULL;
   struct worker *w = &t->worker;
   listeners_close(t);
   if (w->loop && w->head_bytes) {
-    links_close(w);
+    pool_close_links(w);
     worker_settle(w);
     fleet_close(&w->fleet);
   }
@@ -311,7 +305,7 @@ struct worker_thread *worker_free(struct worker_thread *t) {
   w->arena_blocks = pool_free(w->arena_blocks);
   w->clients = pool_free(w->clients);
   w->streams = pool_free(w->streams);
-  w->replica_connections = pool_free(w->replica_connections);
+  pool_close(w);
   free(w->fields);
   free(w->head_bytes);
   free(w->trusted);

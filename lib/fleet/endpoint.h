@@ -19,6 +19,9 @@ enum endpoint_access { ACCESS_PRIVATE, ACCESS_AUTHENTICATED, ACCESS_PUBLIC };
 
 enum endpoint_driver { ENDPOINT_DRIVER_PROCESS, ENDPOINT_DRIVER_STATIC };
 
+/* What is spoken to replicas: HTTP/1.1, or HTTP/2 in clear by prior knowledge. */
+enum endpoint_protocol { ENDPOINT_HTTP1, ENDPOINT_H2C };
+
 /* As in Inference Endpoints. */
 enum endpoint_state {
   ENDPOINT_PENDING,
@@ -77,6 +80,7 @@ struct endpoint_def {
   char *owner;          /* private: tokens of this owner ... */
   char **organisations; /* ... or of one of these may pass */
   bool pass_token;      /* the Authorization field goes on to the replica */
+  int protocol;         /* enum endpoint_protocol */
   struct endpoint_cors cors;
   int64_t concurrency_max; /* requests at once per replica; 0: unlimited */
   int64_t queue_max_s;     /* how long a request queues when every replica is full */

@@ -18,6 +18,7 @@ enum { DAY_S = 86400, YEAR_S = 366 * DAY_S };
   }
 
 static const char *const access_words[] = {"private", "authenticated", "public", NULL};
+static const char *const protocols[] = {"http1", "h2c", NULL};
 static const char *const drivers[] = {"process", "static", NULL};
 
 static void check_route(struct option_load *l, const struct option_path *at, struct json_t *given,
@@ -189,6 +190,9 @@ const struct option_table endpoint_table = {
          .help = "Organisations whose tokens may, too."},
         {"pass_token", OPTION_BOOL, AT(pass_token), .standard = "false",
          .help = "Whether the Authorization field goes on to the replica."},
+        {"protocol", OPTION_WORD, AT(protocol), .words = protocols, .standard = "\"http1\"",
+         .help = "What is spoken to replicas: http1; h2c: HTTP/2 in clear, many requests on one "
+                 "connection. health.path is asked by HTTP/1.1 in either case."},
         {"cors", OPTION_OBJECT, AT(cors), .table = &cors_table, .given_offset = AT(cors.enabled),
          .help = "Given: browsers of other origins may call; preflights need no token."},
         WHOLE("concurrency_max", concurrency_max, 0, 1000000, NULL, "0",

@@ -3,14 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/config/config.h"
-#include "proxy/replica/pool.h"
-#include "proxy/request/fleet.h"
+#include "proxy/replica/http1.h"
+#include "proxy/replica/loss.h"
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 
 static struct replica_connection *connection_of(struct transport *t) {
-  return container_of(t, struct replica_connection, transport);
+  return container_of(t, struct replica_connection, link.transport);
 }
 
 /* The connection is of no use any more. */
@@ -21,24 +20,20 @@ static struct request *detach(struct replica_connection *rc) {
     r->lease = NULL;
     pipe_disconnect(&r->request_pipe);
   }
-  pool_close(rc);
+  link_close(&rc->link);
   return r;
 }
 
 static void lost_before_head(struct replica_connection *rc, const char *why, bool refused) {
   struct request *r = detach(rc);
-  if (!r)
-    return;
-  cell_add(&r->replica->cell->failures_total, 1);
-  request_replica_lost(r, why, refused);
+  if (r)
+    loss_before_head(r, why, refused);
 }
 
 static void broke_in_body(struct replica_connection *rc) {
   struct request *r = detach(rc);
-  if (!r)
-    return;
-  cell_add(&r->replica->cell->failures_total, 1);
-  request_end(r, END_REPLICA_FAILED);
+  if (r)
+    loss_in_body(r);
 }
 
 /* The answer is complete. The connection goes back before the client hears of it:
@@ -47,7 +42,7 @@ static void answer_over(struct replica_connection *rc) {
   struct request *r = rc->request;
   if (rc->sent) {
     r->lease = NULL;
-    pool_return(rc);
+    replica_http1_return(rc);
   }
   pipe_end(&r->response_pipe);
 }
@@ -55,15 +50,15 @@ static void answer_over(struct replica_connection *rc) {
 static void answer_credit(struct pipe *p, size_t n) {
   struct request *r = p->source_self;
   struct replica_connection *rc = r->lease;
-  if (rc && rc->transport.paused && !pipe_full(p))
-    transport_resume(&rc->transport);
+  if (rc && rc->link.transport.paused && !pipe_full(p))
+    transport_resume(&rc->link.transport);
 }
 
 static const struct pipe_source_ops answer_source = {.credit = answer_credit};
 
 /* Unasked for, 101 would make the connection something else. */
 static enum err parse_head(struct replica_connection *rc, struct slice in, struct http_head *h) {
-  struct worker *w = rc->worker;
+  struct worker *w = rc->link.worker;
   http_head_init(h, w->fields, WORKER_FIELDS_MAX - REPLICA_HEAD_SPARE);
   enum err e = http1_parse_response(in, rc->request->head.method, h);
   h->field_max = WORKER_FIELDS_MAX;
@@ -75,7 +70,7 @@ static void final_head(struct replica_connection *rc, struct http_head *h) {
   http1_body_init(&rc->body, h);
   rc->head_seen = true;
   rc->reusable = h->keep_alive;
-  deadline_clear(&rc->deadline);
+  deadline_clear(&rc->link.deadline);
   pipe_forget(&r->request_pipe);
   r->response_pipe.source = &answer_source;
   r->response_pipe.source_self = r;
@@ -108,7 +103,7 @@ static void body_bytes(struct replica_connection *rc, struct slice span) {
     return;
   }
   if (rc->request == r && pipe_full(&r->response_pipe))
-    transport_pause(&rc->transport);
+    transport_pause(&rc->link.transport);
 }
 
 static size_t read_body(struct replica_connection *rc, struct slice in) {
@@ -138,7 +133,7 @@ static size_t read_body(struct replica_connection *rc, struct slice in) {
 static size_t consume(struct replica_connection *rc, struct slice in) {
   size_t before = in.len;
   struct request *r = rc->request;
-  while (in.len && rc->request == r && !rc->closed) {
+  while (in.len && rc->request == r && !rc->link.closed) {
     size_t n = rc->head_seen ? read_body(rc, in) : read_head(rc, in);
     if (n == 0)
       break;
@@ -174,16 +169,16 @@ static void too_large(struct replica_connection *rc) {
 
 /* What is left is the beginning of a head or of a trailer line. */
 static void keep_rest(struct replica_connection *rc, struct slice rest) {
-  if (rest.len && rc->request && !rc->closed && stash_append(rc, rest) != OK)
+  if (rest.len && rc->request && !rc->link.closed && stash_append(rc, rest) != OK)
     too_large(rc);
 }
 
 static void on_bytes(struct transport *t, struct slice bytes) {
   struct replica_connection *rc = connection_of(t);
-  if (rc->closed)
+  if (rc->link.closed)
     return;
   if (!rc->request) { /* nobody asked */
-    pool_close(rc);
+    link_close(&rc->link);
     return;
   }
   rc->heard = true;
@@ -199,7 +194,7 @@ static void on_bytes(struct transport *t, struct slice bytes) {
   struct slice all = slice_of(rc->stash, rc->stash_len);
   rc->stash_len = 0; /* what follows the answer's end may look whether it is clean */
   size_t used = consume(rc, all);
-  if (rc->closed || !rc->request)
+  if (rc->link.closed || !rc->request)
     return;
   rc->stash_len = all.len - used;
   memmove(rc->stash, all.data + used, rc->stash_len);
@@ -207,8 +202,8 @@ static void on_bytes(struct transport *t, struct slice bytes) {
 
 static void on_ready(struct transport *t) {
   struct replica_connection *rc = connection_of(t);
-  rc->connected = true;
-  deadline_clear(&rc->deadline);
+  rc->link.connected = true;
+  deadline_clear(&rc->link.deadline);
   if (!rc->request)
     return;
   rc->request->connected = true;
@@ -224,8 +219,8 @@ static void on_drained(struct transport *t) {
 static void on_end(struct transport *t, enum transport_end end) {
   struct replica_connection *rc = connection_of(t);
   if (!rc->request)
-    pool_close(rc);
-  else if (!rc->connected)
+    link_close(&rc->link);
+  else if (!rc->link.connected)
     lost_before_head(rc, "The model server refused the connection.", true);
   else if (!rc->head_seen)
     lost_before_head(rc, "The model server closed the connection without an answer.", false);
@@ -242,20 +237,12 @@ const struct transport_events replica_http1_events = {
     .on_end = on_end,
 };
 
-void replica_http1_expired(struct timer *t) {
-  struct replica_connection *rc = container_of(t, struct replica_connection, deadline.timer);
-  if (!deadline_passed(rc->worker->loop, &rc->deadline))
-    return;
-  if (!rc->request) {
-    pool_close(rc);
-  } else if (!rc->connected) {
+void replica_http1_expired(struct replica_link *l) {
+  struct replica_connection *rc = container_of(l, struct replica_connection, link);
+  if (!rc->request)
+    link_close(l);
+  else if (!l->connected)
     lost_before_head(rc, "The connection to the model server timed out.", true);
-  } else {
-    struct request *r = detach(rc);
-    request_fail(r, (struct failure){.status = 504,
-                                     .type = "server_error",
-                                     .code = "replica_timeout",
-                                     .message = "The model server did not answer in time."});
-    request_end(r, END_TIMEOUT);
-  }
+  else
+    loss_of_patience(detach(rc));
 }

@@ -1,108 +1,36 @@
 #include "proxy/replica/pool.h"
 
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "lib/base/pool.h"
-#include "lib/net/connect.h"
-#include "proxy/config/config.h"
+#include "proxy/replica/http1.h"
+#include "proxy/replica/http2.h"
 #include "proxy/request/fleet.h"
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 
-static void connection_release(struct post *p) {
-  struct replica_connection *rc = container_of(p, struct replica_connection, free_post);
-  replica_unref(rc->replica);
-  free(rc->stash);
-  pool_put(rc->worker->replica_connections, rc);
+enum { KEEP_OBJECTS = 1024 }; /* freed ones kept for the next */
+
+static const struct replica_ops *const protocols[] = {
+    [ENDPOINT_HTTP1] = &replica_http1,
+    [ENDPOINT_H2C] = &replica_http2,
+};
+
+enum err pool_open(struct worker *w) {
+  w->replica_connections = pool_new(sizeof(struct replica_connection), KEEP_OBJECTS, 0);
+  w->replica_streams = pool_new(sizeof(struct replica_stream), KEEP_OBJECTS, 0);
+  return w->replica_connections && w->replica_streams ? OK : ERR_MEMORY;
 }
 
-void pool_close(struct replica_connection *rc) {
-  if (rc->closed)
-    return;
-  rc->closed = true;
-  if (!list_empty(&rc->node)) {
-    list_remove(&rc->node);
-    rc->replica->idle_count--;
-  }
-  list_remove(&rc->worker_node);
-  transport_close(&rc->transport, false);
-  deadline_close(rc->worker->loop, &rc->deadline);
-  loop_post(rc->worker->loop, &rc->free_post);
+void pool_close_links(struct worker *w) {
+  list_each (node, &w->replica_links)
+    link_close(container_of(node, struct replica_link, worker_node));
 }
 
-/* Not kept: what is not between two messages, and what nobody will ask for again. */
-static bool worth_keeping(const struct replica_connection *rc) {
-  const struct replica *replica = rc->replica;
-  return rc->reusable && rc->sent && !rc->stash_len && !replica->gone &&
-         replica->state == REPLICA_READY && !rc->worker->stopping &&
-         replica->idle_count < rc->worker->config->replica_idle_max;
-}
-
-void pool_return(struct replica_connection *rc) {
-  rc->request = NULL;
-  if (rc->closed)
-    return;
-  if (!worth_keeping(rc)) {
-    pool_close(rc);
-    return;
-  }
-  rc->used = true;
-  list_push_front(&rc->replica->idle, &rc->node);
-  rc->replica->idle_count++;
-  deadline_set(rc->worker->loop, &rc->deadline,
-               loop_now(rc->worker->loop) + rc->worker->config->replica_idle_s * USEC_PER_S);
-  transport_resume(&rc->transport);
-}
-
-static struct replica_connection *take_idle(struct replica *replica) {
-  struct list *first = list_pop_front(&replica->idle);
-  if (!first)
-    return NULL;
-  replica->idle_count--;
-  return container_of(first, struct replica_connection, node);
-}
-
-static struct replica_connection *connect_new(struct worker *w, struct replica *replica) {
-  struct replica_connection *rc = pool_get(w->replica_connections);
-  if (!rc)
-    return NULL;
-  memset(rc, 0, sizeof *rc);
-  rc->worker = w;
-  list_init(&rc->node);
-  list_init(&rc->worker_node);
-  post_init(&rc->free_post, connection_release);
-  deadline_init(&rc->deadline, replica_http1_expired);
-  int fd = connect_start(&replica->address);
-  if (fd < 0) {
-    pool_put(w->replica_connections, rc);
-    return NULL;
-  }
-  rc->replica = replica_ref(replica);
-  list_push_back(&w->replica_links, &rc->worker_node);
-  if (transport_open(&rc->transport, w->loop, fd, NULL, true, &replica_http1_events) != OK) {
-    pool_close(rc);
-    return NULL;
-  }
-  transport_keep_buffered(&rc->transport);
-  deadline_set(w->loop, &rc->deadline,
-               loop_now(w->loop) + w->config->connect_timeout_s * USEC_PER_S);
-  return rc;
+void pool_close(struct worker *w) {
+  w->replica_connections = pool_free(w->replica_connections);
+  w->replica_streams = pool_free(w->replica_streams);
 }
 
 enum err pool_lease(struct request *r) {
-  struct replica_connection *rc = take_idle(r->replica);
-  if (!rc)
-    rc = connect_new(r->worker, r->replica);
-  if (!rc)
-    return ERR_IO;
-  rc->request = r;
-  rc->heard = rc->head_seen = rc->reusable = rc->sent = rc->chunked = false;
-  rc->scanned = 0;
-  r->lease = rc;
-  r->replica_ops = &replica_http1;
-  r->lease_reused = rc->used;
-  r->connected = rc->connected;
-  return OK;
+  r->replica_ops = protocols[r->endpoint->def->protocol];
+  return r->replica_ops->lease(r);
 }

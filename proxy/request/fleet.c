@@ -26,7 +26,7 @@ struct replica *replica_ref(struct replica *r) {
 void replica_unref(struct replica *r) {
   if (!r || --r->refs)
     return;
-  assert(list_empty(&r->idle));
+  assert(list_empty(&r->idle) && list_empty(&r->open));
   replica_shared_unref(r->shared);
   free(r);
 }
@@ -146,6 +146,7 @@ static struct replica *replica_new(struct worker *w, struct endpoint *e,
   r->shared = replica_shared_ref(shared);
   r->cell = &shared->cells[w->index];
   list_init(&r->idle);
+  list_init(&r->open);
   return r;
 }
 

@@ -28,9 +28,10 @@ struct replica {
   struct address address;
   bool has_address;
   bool gone;
-  int refs;         /* the endpoint's list, connections, leases */
-  struct list idle; /* connections waiting for work, the latest used first */
-  int idle_count;
+  int refs;              /* the endpoint's list, connections, leases */
+  struct list idle;      /* HTTP/1: connections waiting for work, the latest used first */
+  struct list open;      /* HTTP/2: connections with room for another stream */
+  int idle_count;        /* connections without work, of either */
   int64_t others_active; /* the other workers' cells summed, at others_at_us */
   usec_t others_at_us;
 };

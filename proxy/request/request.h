@@ -67,9 +67,11 @@ struct client_ops {
 
 /* The replica's side. `r->lease` is its own. */
 struct replica_ops {
+  /* Gives the request a connection, or its share of one; see pool_lease. */
+  enum err (*lease)(struct request *r);
   /* Sends the head and connects the request pipe. */
   void (*start)(struct request *r);
-  /* Lets go: a lease that is not complete closes its connection. */
+  /* Lets go: an exchange that is not complete is cut. */
   void (*cancel)(struct request *r);
 };
 

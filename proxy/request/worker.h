@@ -51,7 +51,7 @@ struct worker {
   struct worker_cell *cell;
   const struct request_step *steps;           /* the path of a request ... */
   const struct response_step *response_steps; /* ... and the way back */
-  struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections;
+  struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections, *replica_streams;
   struct token_set *tokens; /* NULL: not known yet */
   struct fleet fleet;
   bool fleet_known; /* until then nobody can say that an endpoint does not exist */

@@ -145,7 +145,8 @@ class Headrace:
 
     def log(self):
         path = self.directory / "access.log"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]  # whole lines: it is being written
 
     def connect(self, tls=False, alpn="http/1.1"):
         link = socket.create_connection(("127.0.0.1", self.tls_port if tls else self.port), DEADLINE_S)

@@ -1,0 +1,22 @@
+#include "proxy/replica/loss.h"
+
+#include "proxy/request/fleet.h"
+#include "proxy/request/request.h"
+
+void loss_before_head(struct request *r, const char *why, bool refused) {
+  cell_add(&r->replica->cell->failures_total, 1);
+  request_replica_lost(r, why, refused);
+}
+
+void loss_in_body(struct request *r) {
+  cell_add(&r->replica->cell->failures_total, 1);
+  request_end(r, END_REPLICA_FAILED);
+}
+
+void loss_of_patience(struct request *r) {
+  request_fail(r, (struct failure){.status = 504,
+                                   .type = "server_error",
+                                   .code = "replica_timeout",
+                                   .message = "The model server did not answer in time."});
+  request_end(r, END_TIMEOUT);
+}
