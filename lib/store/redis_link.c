@@ -369,7 +369,8 @@ static void opened(struct redis_link *l, redisAsyncContext *context) {
   l->context = context;
   context->data = l;
   fcntl(context->c.fd, F_SETFD, FD_CLOEXEC); /* children are not to have it */
-  redisEnableKeepAlive(&context->c);
+  if (l->target.port)
+    redisEnableKeepAlive(&context->c);
   redisLibeventAttach(context, l->loop->base);
   redisAsyncSetConnectCallback(context, on_connect);
   redisAsyncSetDisconnectCallback(context, on_disconnect);

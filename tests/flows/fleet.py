@@ -13,10 +13,11 @@ from harness import DEADLINE_S, eventually, free_port
 class Redis:
     """redis-server on a port of its own, keeping its data in a directory of its own."""
 
-    def __init__(self, directory, *options, port=None):
+    def __init__(self, directory, *options, port=None, password=""):
         self.directory = Path(directory)
         self.directory.mkdir(exist_ok=True)
         self.port, self.options, self.process = port or free_port(), options, None
+        self.env = {**os.environ, "REDISCLI_AUTH": password} if password else None
         self.start()
 
     def start(self):
@@ -27,7 +28,7 @@ class Redis:
 
     def cli(self, *words, port=None):
         done = subprocess.run(["redis-cli", "--raw", "-p", str(port or self.port), *map(str, words)], capture_output=True, text=True,
-                              timeout=DEADLINE_S)
+                              timeout=DEADLINE_S, env=self.env)
         return done.stdout.strip() if done.returncode == 0 else None
 
     def settings(self, **more):

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from harness import CHAT, STREAM, eventually
+from harness import CHAT, STREAM, eventually, free_port
 from test_fleet import fleet, knows, send, status_of
 
 SHORT = json.dumps({"model": "m", "stream": True, "max_tokens": 2, "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -158,7 +158,7 @@ def test_a_standby_does_nothing_while_it_is_blind(start):
 
 
 def test_a_password_a_user_and_a_database(start):
-    redis = start.redis("--user", "edge on >geheim ~headrace:* &headrace:* +@all")
+    redis = start.redis("--user", "edge", "on", ">geheim", "~headrace:*", "&headrace:*", "+@all")
     engine = start.engine("--rate", "0")
     settings = redis.settings(user="edge", password="geheim", database=3)
     redis.settings = lambda: settings
@@ -168,7 +168,7 @@ def test_a_password_a_user_and_a_database(start):
 
 
 def test_a_wrong_password_is_said(start):
-    redis = start.redis("--requirepass", "geheim")
+    redis = start.redis("--requirepass", "geheim", password="geheim")
     redis.settings = lambda: {"address": f"127.0.0.1:{redis.port}", "password": "falsch"}
     edge = start.role("proxy", redis, wait=False)
     eventually(lambda: "WRONGPASS" in edge.errors())
@@ -189,11 +189,12 @@ def test_a_unix_socket(start):
 
 
 def test_a_cluster_keeps_a_fleet_in_one_slot(start):
-    nodes = [start.redis("--cluster-enabled", "yes", "--cluster-config-file", f"nodes{i}.conf") for i in range(2)]
+    bus = [free_port() for _ in range(2)]
+    nodes = [start.redis("--cluster-enabled", "yes", "--cluster-config-file", f"nodes{i}.conf", "--cluster-port", str(bus[i])) for i in range(2)]
     ranges = ((0, 8191), (8192, 16383))
     for node, (first, last) in zip(nodes, ranges):
         node.cli("cluster", "addslotsrange", first, last)
-    nodes[0].cli("cluster", "meet", "127.0.0.1", nodes[1].port)
+    nodes[0].cli("cluster", "meet", "127.0.0.1", nodes[1].port, bus[1])
     eventually(lambda: all("cluster_state:ok" in n.cli("cluster", "info") and "cluster_known_nodes:2" in n.cli("cluster", "info")
                            for n in nodes))
     engine = start.engine("--rate", "0")
@@ -210,6 +211,7 @@ def test_a_name_is_resolved(start):
     redis = start.redis()
     redis.settings = lambda: {"address": f"localhost.localdomain:{redis.port}"}
     edge = start.role("proxy", redis, wait=False)
+    eventually((edge.directory / "admin.sock").exists)
     eventually(lambda: "cannot be resolved" in edge.errors() or edge.admin("/ready")[0] in (200, 503))
 
 
@@ -295,6 +297,7 @@ def test_requests_at_once_of_a_token_hold_in_the_whole_fleet(limited):
 
 def test_a_fair_share_of_limits_holds_while_redis_is_away(limited):
     redis, edges = limited("--concurrency", "4")
+    eventually(lambda: all("headrace_store_proxies 2" in edge.admin("/metrics")[1] for edge in edges))
     redis.kill()
     eventually(lambda: all(away(edge) for edge in edges))
     for edge in edges:
