@@ -101,8 +101,8 @@ class Headrace:
         self.stderr.flush()
         return (self.directory / "stderr.txt").read_text()
 
-    def command(self, *args, check=True):
-        done = subprocess.run([self.binary, *args, "-c", str(self.config)], cwd=ROOT, capture_output=True, text=True,
+    def command(self, *args, check=True, config=None):
+        done = subprocess.run([self.binary, *args, "-c", str(config or self.config)], cwd=ROOT, capture_output=True, text=True,
                               timeout=DEADLINE_S)
         assert not check or done.returncode == 0, done.stderr
         return done

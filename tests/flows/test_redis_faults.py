@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from harness import CHAT, STREAM, eventually, free_port
+from harness import CHAT, ROOT, STREAM, eventually, free_port
 from test_fleet import fleet, knows, send, status_of
 
 SHORT = json.dumps({"model": "m", "stream": True, "max_tokens": 2, "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -158,7 +158,8 @@ def test_a_standby_does_nothing_while_it_is_blind(start):
 
 
 def test_a_password_a_user_and_a_database(start):
-    redis = start.redis("--user", "edge", "on", ">geheim", "~headrace:*", "&headrace:*", "+@all")
+    redis = start.redis("--user", "edge", "on", ">geheim", "~headrace:*", "&headrace:*", "+@read", "+@write",
+                        "+@scripting", "+@pubsub", "+@connection", "+@transaction", "+role", "+time")
     engine = start.engine("--rate", "0")
     settings = redis.settings(user="edge", password="geheim", database=3)
     redis.settings = lambda: settings
@@ -305,3 +306,9 @@ def test_a_fair_share_of_limits_holds_while_redis_is_away(limited):
         streams = [session.ask(token="hr_l", x_engine_fault="slow-head=1000") for _ in range(6)]
         assert collections.Counter(session.wait(s).status for s in streams) == {200: 2, 429: 4}
         session.close()
+
+
+def test_the_examples_are_good(start):
+    h = start.headrace({})
+    for path in sorted((ROOT / "conf" / "fleet").glob("*.json")):
+        assert h.command("check", config=path).stdout.endswith(": good\n")
