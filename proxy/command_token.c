@@ -121,8 +121,7 @@ static bool desk_open(struct desk *d, const struct config *config) {
   timer_init(&d->timer, waited);
   list_init(&d->watch.node);
   d->loop = loop_new(1 << 20);
-  if (!d->loop || !store_identify(d->id) ||
-      !(d->store = store_open(d->loop, config, d->id, false)))
+  if (!d->loop || !store_identify(d->id) || !(d->store = store_open(d->loop, config, d->id, false)))
     return false;
   d->watch = (struct store_watch){
       .user = d, .tokens = tokens_came, .problem = problem_came, .link = link_came};
@@ -183,9 +182,9 @@ static int do_revoke(struct desk *d, const struct asked *a) {
     wait_for_store(d);
   if (d->answer == ERR_ABSENT)
     return fail("there is no token named \"%s\"; headrace token list shows them", a->name);
-  return d->answer ? fail("the store cannot be written (%s); check permissions",
-                          err_word(d->answer))
-                   : 0;
+  return d->answer
+             ? fail("the store cannot be written (%s); check permissions", err_word(d->answer))
+             : 0;
 }
 
 static void print_words(char *const *words) {

@@ -13,10 +13,9 @@
 static struct option_row rows[CONFIG_ROWS + 3];
 
 /* Two endpoints may not claim the same: the later one is at fault. */
-static bool same_host(const struct endpoint_def *a, const struct endpoint_def *b,
-                      const char **which) {
-  for (char **x = a->hosts; x && *x; x++)
-    for (char **y = b->hosts; y && *y; y++)
+static bool same_word(char **a, char **b, const char **which) {
+  for (char **x = a; x && *x; x++)
+    for (char **y = b; y && *y; y++)
       if (strcmp(*x, *y) == 0) {
         *which = *x;
         return true;
@@ -43,7 +42,10 @@ static void check_pair(struct option_load *l, const struct endpoint_def *first,
   if (first->is_default && second->is_default)
     option_error(l, &at, "default", "endpoint \"%s\" is the default already; there can be one",
                  first->name);
-  if (same_host(first, second, &which))
+  if (same_word(first->models, second->models, &which))
+    option_error(l, &at, "models", "endpoint \"%s\" answers for the model %s already", first->name,
+                 which);
+  if (same_word(first->hosts, second->hosts, &which))
     option_error(l, &at, "hosts", "endpoint \"%s\" answers for %s already", first->name, which);
   if (same_prefix(first, second, &which))
     option_error(l, &at, "routes", "endpoint \"%s\" answers for the prefix %s already", first->name,

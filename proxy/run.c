@@ -160,8 +160,7 @@ static enum err store_start(struct process_parts *p) {
       p->loop ? store_open(p->loop, &p->file->config, p->id, (p->roles & RUN_PROXY) != 0) : NULL;
   if (!p->store)
     return ERR_MEMORY;
-  p->watch =
-      (struct store_watch){.user = p, .problem = store_problem, .link = store_link_changed};
+  p->watch = (struct store_watch){.user = p, .problem = store_problem, .link = store_link_changed};
   store_watch(p->store, &p->watch);
   return signals_open(p);
 }

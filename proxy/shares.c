@@ -47,7 +47,8 @@ void shares_of_replicas(struct store *s, const struct endpoint_shared *e,
   for (int i = 0; i < record->replica_count; i++)
     if (replicas[i]->concurrency_max)
       ask_for_places(s, e, replicas[i],
-                     record->replicas[i].state == REPLICA_READY ? (waiting + ready - 1) / ready : 0);
+                     record->replicas[i].state == REPLICA_READY ? (waiting + ready - 1) / ready
+                                                                : 0);
 }
 
 void shares_alone(struct replica_shared *r, int proxies) {
@@ -114,7 +115,8 @@ static const struct token *token_of(const struct token_set *tokens, const char *
 
 bool shares_give_token(const struct token_set *tokens, const char *name, double allowed) {
   bool active = strncmp(name, "active:", 7) == 0, rate = strncmp(name, "rate:", 5) == 0;
-  const struct token *t = tokens && (active || rate) ? token_of(tokens, strchr(name, ':') + 1) : NULL;
+  const struct token *t =
+      tokens && (active || rate) ? token_of(tokens, strchr(name, ':') + 1) : NULL;
   if (!t || !t->meter || !t->meter->sharing)
     return active || rate;
   if (active)

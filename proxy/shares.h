@@ -15,7 +15,8 @@ struct token_set;
 
 /* Asks for places at the ready replicas, by who waits and who is there. */
 void shares_of_replicas(struct store *s, const struct endpoint_shared *e,
-                        const struct endpoint_record *record, struct replica_shared *const *replicas);
+                        const struct endpoint_record *record,
+                        struct replica_shared *const *replicas);
 /* The same for tokens that were used since the last time; `apart` is how long ago that was. */
 void shares_of_tokens(struct store *s, struct token_set *tokens, usec_t apart);
 /* An answer: false when it is not for a token. */

@@ -12,21 +12,20 @@
 static struct store *redis_open(struct loop *loop, const struct config *config, const char *id,
                                 bool proxy) {
   const struct config_redis *r = &config->redis;
-  struct redis_store_settings settings = {
-      .redis = {.address = r->address,
-                .user = r->user,
-                .password = r->password,
-                .database = r->database,
-                .prefix = r->prefix,
-                .sentinels = r->sentinels,
-                .master = r->master,
-                .sentinel_user = r->sentinel_user,
-                .sentinel_password = r->sentinel_password,
-                .timeout_ms = r->timeout_ms},
-      .id = id,
-      .proxy = proxy,
-      .lease_ms = config->lease_ms,
-      .refresh_ms = config->refresh_ms};
+  struct redis_store_settings settings = {.redis = {.address = r->address,
+                                                    .user = r->user,
+                                                    .password = r->password,
+                                                    .database = r->database,
+                                                    .prefix = r->prefix,
+                                                    .sentinels = r->sentinels,
+                                                    .master = r->master,
+                                                    .sentinel_user = r->sentinel_user,
+                                                    .sentinel_password = r->sentinel_password,
+                                                    .timeout_ms = r->timeout_ms},
+                                          .id = id,
+                                          .proxy = proxy,
+                                          .lease_ms = config->lease_ms,
+                                          .refresh_ms = config->refresh_ms};
   return redis_store_new(loop, &settings);
 }
 

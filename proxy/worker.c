@@ -89,7 +89,7 @@ static enum err worker_open(struct worker *w, int log_fd) {
   if (!e)
     e = trusted_read(w);
   if (!e)
-    e = fleet_init(&w->fleet, w->config->domain);
+    e = fleet_init(&w->fleet, w->config->domain, w->config->model_hosts);
   if (!e)
     w->log = access_log_new(w->loop, log_fd);
   if (!e && !w->log)

@@ -15,8 +15,8 @@ static void check_ports(struct option_load *l, const struct option_path *at, str
                  (long long)c->port_max);
   struct in_addr a;
   if (c->host && inet_pton(AF_INET, c->host, &a) != 1)
-    option_error(l, at, "host", "\"%s\" is not an IPv4 address; allowed is \"10.0.0.5\" for example",
-                 c->host);
+    option_error(l, at, "host",
+                 "\"%s\" is not an IPv4 address; allowed is \"10.0.0.5\" for example", c->host);
 }
 
 const struct option_table scheduler_table = {

@@ -94,7 +94,8 @@ static void count_failure(struct scheduled *e, const struct scheduled_replica *r
   if (r)
     log_tail(r, tail, sizeof tail);
   snprintf(e->reason, sizeof e->reason, "%s%s%s", what, *tail ? ": " : "", tail);
-  scheduled_say(e, "%s %s (%d in a row): %s", r ? r->record.id : "a replica", what, e->failures, tail);
+  scheduled_say(e, "%s %s (%d in a row): %s", r ? r->record.id : "a replica", what, e->failures,
+                tail);
   if (e->failures >= e->def->failures_max) {
     e->failed = true;
     e->failed_until = now + FAILED_REST_US;
@@ -121,7 +122,8 @@ static void replica_ready(struct scheduled_replica *r, usec_t now) {
   e->reason[0] = '\0';
   r->was_ready = true;
   scheduled_replica_state(r, REPLICA_READY);
-  scheduled_say(e, "%s is ready at %s after %lld ms", r->record.id, r->record.address, (long long)took_ms);
+  scheduled_say(e, "%s is ready at %s after %lld ms", r->record.id, r->record.address,
+                (long long)took_ms);
 }
 
 /* Unhealthy for good, or late: it is stopped and counted as failed. */
@@ -238,7 +240,8 @@ static struct scheduled_replica *victim(const struct scheduled *e) {
     struct scheduled_replica *r = e->replicas[i];
     if (!is_alive(r))
       continue;
-    int64_t active = r->record.state == REPLICA_STARTING ? -1 : loads_active(&e->loads, r->record.id);
+    int64_t active =
+        r->record.state == REPLICA_STARTING ? -1 : loads_active(&e->loads, r->record.id);
     if (!best || active < best_active || (active == best_active && r->began_us > best->began_us)) {
       best = r;
       best_active = active;

@@ -73,6 +73,7 @@ struct endpoint_def {
   char *name;
   /* the edge */
   char **hosts;                  /* exact hosts besides <name>.<domain> */
+  char **models;                 /* that it answers for at hosts that route by model */
   bool is_default;               /* serves hosts nobody else claims */
   struct endpoint_route *routes; /* by path prefix on any of the edge's own hosts */
   int route_count;
@@ -110,7 +111,7 @@ struct endpoint_def *endpoint_def_unref(struct endpoint_def *d);
 /* One replica, as the scheduler publishes it. */
 struct replica_record {
   char id[REPLICA_ID_BYTES]; /* "demo-1": unique within the endpoint, never reused */
-  char address[128]; /* "127.0.0.1:9001", "[::1]:9001" or "unix:PATH" */
+  char address[128];         /* "127.0.0.1:9001", "[::1]:9001" or "unix:PATH" */
   enum replica_state state;
   int64_t since_ms; /* wall clock, when the state began */
   char handle[128]; /* by which the driver finds it again; "" when it cannot */

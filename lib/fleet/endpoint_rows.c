@@ -177,6 +177,8 @@ const struct option_table endpoint_table = {
     (const struct option_row[]){
         {"hosts", OPTION_STRINGS, AT(hosts), .standard = "[]",
          .help = "Exact hosts it answers for, besides <name>.<domain>."},
+        {"models", OPTION_STRINGS, AT(models), .standard = "[]",
+         .help = "Models it answers for, besides its own name, at the hosts of model_routing."},
         {"default", OPTION_BOOL, AT(is_default), .standard = "false",
          .help = "It answers for hosts nobody else claims."},
         {"routes", OPTION_OBJECTS, AT(routes), AT(route_count), .table = &route_table,

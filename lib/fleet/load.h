@@ -29,11 +29,11 @@ struct load_record {
   int64_t held;               /* of these, waiting in our hold */
   int64_t open;               /* status sent, body streaming */
   int64_t pending_us, held_us, open_us; /* the integrals: count x microseconds */
-  int64_t requests_total; /* requests that have entered the hold step since the start */
+  int64_t requests_total;  /* requests that have entered the hold step since the start */
   int64_t requests_before; /* the same in the record before this one: a scheduler that has not seen
                               that one counts from here */
-  int64_t wanted_ms;      /* wall clock: since when a waiter wants a replica; 0: nobody does */
-  int64_t seen;           /* the endpoint_record version that all of this proxy's workers know */
+  int64_t wanted_ms;       /* wall clock: since when a waiter wants a replica; 0: nobody does */
+  int64_t seen;            /* the endpoint_record version that all of this proxy's workers know */
   int replica_count;
   struct load_replica *replicas; /* those with requests */
 };

@@ -129,8 +129,8 @@ static json_t *strings_write(char *const *strings) {
 static json_t *object_write(const struct token *t) {
   char hex[TOKEN_HEX_BYTES];
   token_hex(t->hash, hex);
-  return json_pack("{s:s,s:s,s:s?,s:o,s:o,s:I,s:I,s:I,s:f}", "name", t->name, "sha256", hex, "owner",
-                   t->owner, "organisations", strings_write(t->organisations), "endpoints",
+  return json_pack("{s:s,s:s,s:s?,s:o,s:o,s:I,s:I,s:I,s:f}", "name", t->name, "sha256", hex,
+                   "owner", t->owner, "organisations", strings_write(t->organisations), "endpoints",
                    strings_write(t->endpoints), "created", (json_int_t)t->created_s, "expires",
                    (json_int_t)t->expires_s, "concurrency_max", (json_int_t)t->concurrency_max,
                    "requests_per_s", t->requests_per_s);

@@ -225,7 +225,8 @@ static json_t *value_of(const struct option_row *row, const char *object) {
   default:
     break;
   }
-  if (row->type == OPTION_OBJECT && row->given_offset && !*(const bool *)(object + row->given_offset))
+  if (row->type == OPTION_OBJECT && row->given_offset &&
+      !*(const bool *)(object + row->given_offset))
     return NULL;
   if (row->type == OPTION_OBJECT)
     return values_of(row->table, at);

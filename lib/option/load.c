@@ -374,8 +374,7 @@ static enum err load_source(struct option_load *l, const struct option_table *ta
   if (l->error_count == 0)
     return OK;
   if (l->error_count > OPTION_ERRORS_MAX)
-    buf_printf(l->errors, "%s: and %d more\n", l->source.path,
-               l->error_count - OPTION_ERRORS_MAX);
+    buf_printf(l->errors, "%s: and %d more\n", l->source.path, l->error_count - OPTION_ERRORS_MAX);
   option_free(table, object);
   return ERR_SYNTAX;
 }

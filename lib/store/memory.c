@@ -37,7 +37,7 @@ struct memory_store {
   struct list watches;
   struct post post;
   struct token_file *token_file;
-  struct token_set *tokens;    /* NULL: not read yet */
+  struct token_set *tokens;   /* NULL: not read yet */
   char proxy[PROXY_ID_BYTES]; /* who publishes */
   bool endpoints_news, loads_news, tokens_news, leads;
 };

@@ -323,8 +323,8 @@ struct store *redis_store_new(struct loop *loop, const struct redis_store_settin
   struct redis_store *s = calloc(1, sizeof *s);
   if (!s)
     return NULL;
-  s->store = (struct store){.ops = &redis_ops,
-                            .link = {.since_us = loop_now(loop), .why = "connecting"}};
+  s->store =
+      (struct store){.ops = &redis_ops, .link = {.since_us = loop_now(loop), .why = "connecting"}};
   s->loop = loop;
   s->settings = *settings;
   s->scratch = s->members = s->quota_names = s->quota_numbers = (struct args)ARGS_INIT;

@@ -327,7 +327,8 @@ static void put_record(struct args *a, const struct endpoint_record *r) {
   }
 }
 
-enum err redis_endpoints_put(struct store *store, const char *name, const struct endpoint_record *r) {
+enum err redis_endpoints_put(struct store *store, const char *name,
+                             const struct endpoint_record *r) {
   struct redis_store *s = container_of(store, struct redis_store, store);
   if (!s->store.link.up || !s->fence)
     return ERR_AGAIN;

@@ -407,8 +407,8 @@ static void resolved(int error, struct evutil_addrinfo *found, void *user) {
 
 static void resolve(struct redis_link *l) {
   if (!l->dns)
-    l->dns = evdns_base_new(l->loop->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                               EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    l->dns = evdns_base_new(l->loop->base,
+                            EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
   struct resolution *r = l->dns ? malloc(sizeof *r) : NULL;
   if (!r) {
     redis_link_fail(l, "the name server is not known; see /etc/resolv.conf");

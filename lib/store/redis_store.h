@@ -28,7 +28,7 @@ struct known_endpoints {
   bool looking, look_again, known;
   bool whole;          /* all of them are to be looked at */
   bool looking_at_all; /* and are */
-  struct list puts; /* to go out together at the end of this turn */
+  struct list puts;    /* to go out together at the end of this turn */
   struct post put_post;
 };
 
@@ -57,11 +57,11 @@ struct redis_store {
   struct timer beat_timer;
   struct post beat_post;
   bool beating, urgent, leading, leaving;
-  usec_t beat_us; /* when the last one went out */
-  struct args scratch; /* the command being put together */
-  struct args members; /* endpoints whose load was put since */
-  int64_t fence;       /* 0: not the leader */
-  bool renewed;        /* the link is new: what was told before may be stale */
+  usec_t beat_us;                         /* when the last one went out */
+  struct args scratch;                    /* the command being put together */
+  struct args members;                    /* endpoints whose load was put since */
+  int64_t fence;                          /* 0: not the leader */
+  bool renewed;                           /* the link is new: what was told before may be stale */
   struct args quota_names, quota_numbers; /* asked for since */
   struct known_endpoints endpoints;
   struct known_loads loads;
@@ -88,7 +88,8 @@ void redis_endpoints_close(struct redis_store *s);
 void redis_endpoints_look(struct redis_store *s, int64_t version);
 void redis_endpoints_tell(struct redis_store *s, struct store_watch *w);
 void redis_endpoints_lost(struct redis_store *s);
-enum err redis_endpoints_put(struct store *store, const char *name, const struct endpoint_record *r);
+enum err redis_endpoints_put(struct store *store, const char *name,
+                             const struct endpoint_record *r);
 
 void redis_loads_open(struct redis_store *s);
 void redis_loads_close(struct redis_store *s);

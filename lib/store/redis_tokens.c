@@ -26,14 +26,13 @@ static const char add_script[] =
     "return v\n";
 
 /* The same KEYS; ARGV channel, name. Answer: the version, 0 when there is none of that name. */
-static const char remove_script[] =
-    "local hash = redis.call('HGET', KEYS[2], ARGV[2])\n"
-    "if not hash then return 0 end\n"
-    "redis.call('HDEL', KEYS[1], hash)\n"
-    "redis.call('HDEL', KEYS[2], ARGV[2])\n"
-    "local v = redis.call('INCR', KEYS[3])\n"
-    "redis.call('PUBLISH', ARGV[1], 'tokens')\n"
-    "return v\n";
+static const char remove_script[] = "local hash = redis.call('HGET', KEYS[2], ARGV[2])\n"
+                                    "if not hash then return 0 end\n"
+                                    "redis.call('HDEL', KEYS[1], hash)\n"
+                                    "redis.call('HDEL', KEYS[2], ARGV[2])\n"
+                                    "local v = redis.call('INCR', KEYS[3])\n"
+                                    "redis.call('PUBLISH', ARGV[1], 'tokens')\n"
+                                    "return v\n";
 
 /* The same KEYS; ARGV channel, version, then hash, name, token of each. */
 static const char restore_script[] =

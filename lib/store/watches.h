@@ -9,6 +9,6 @@
     list_each (watch_node, watches) {                                                              \
       struct store_watch *w_ = container_of(watch_node, struct store_watch, node);                 \
       if (w_->member)                                                                              \
-        w_->member(w_->user, ##__VA_ARGS__);                                                         \
+        w_->member(w_->user, ##__VA_ARGS__);                                                       \
     }                                                                                              \
   } while (0)

@@ -57,6 +57,9 @@ struct config {
   char *token_file;
   char **trusted_peers; /* address ranges whose X-Forwarded-* are believed */
 
+  char **model_hosts;             /* where the body's model picks the endpoint */
+  int64_t model_body_limit_bytes; /* how much of the body is read for that */
+
   /* client side */
   int64_t head_timeout_s;      /* 10: a request head complete, from accept or from its first byte */
   int64_t idle_timeout_s;      /* 75: keep-alive */

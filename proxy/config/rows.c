@@ -179,6 +179,18 @@ static const struct option_table client_table = {
     },
     NULL};
 
+static const struct option_table model_table = {
+    sizeof(struct config),
+    (const struct option_row[]){
+        {"hosts", OPTION_STRINGS, AT(model_hosts), .standard = "[]", .reload = OPTION_RESTART,
+         .help = "Exact hosts, in lower case, at which the \"model\" of a JSON body picks the "
+                 "endpoint: by its \"models\", or by its name."},
+        WHOLE("body_limit_bytes", model_body_limit_bytes, 1024, 1e9, "bytes", "8388608",
+              "How much of a body is read to find the model; more is 413."),
+        {NULL},
+    },
+    NULL};
+
 static const struct option_table hold_table = {
     sizeof(struct config),
     (const struct option_row[]){
@@ -233,14 +245,16 @@ static void check_redis(struct option_load *l, const struct option_path *at, str
     option_error(l, at, "address",
                  "TLS to Redis is not spoken; run a local TLS tunnel (stunnel, for example) and "
                  "give its address, \"127.0.0.1:6379\"");
-  else if (strncmp(c->address, "unix:", 5) != 0 && (strstr(c->address, "//") || !has_port(c->address)))
+  else if (strncmp(c->address, "unix:", 5) != 0 &&
+           (strstr(c->address, "//") || !has_port(c->address)))
     option_error(l, at, "address",
                  "\"%s\" is not an address; allowed is \"127.0.0.1:6379\", \"redis.internal:6379\" "
                  "or \"unix:PATH\"; user, password and database are keys of their own",
                  c->address);
   for (char **s = c->sentinels; s && *s; s++)
     if (!has_port(*s))
-      option_error(l, at, "sentinels", "\"%s\" is not an address; allowed is \"10.0.0.5:26379\"", *s);
+      option_error(l, at, "sentinels", "\"%s\" is not an address; allowed is \"10.0.0.5:26379\"",
+                   *s);
   if (c->user && *c->user && !(c->password && *c->password))
     option_error(l, at, "user", "a user needs a password; set \"password\" too");
 }
@@ -252,7 +266,8 @@ static const struct option_table redis_table = {
     (const struct option_row[]){
         {"address", OPTION_STRING, REDIS(address), .standard = "\"127.0.0.1:6379\"",
          .reload = OPTION_RESTART,
-         .help = "Where it is: address or name with port, or \"unix:PATH\". Not used with sentinels."},
+         .help =
+             "Where it is: address or name with port, or \"unix:PATH\". Not used with sentinels."},
         {"user", OPTION_STRING, REDIS(user), .standard = "\"\"", .reload = OPTION_RESTART,
          .help = "ACL user (Redis 6); \"\": the default one."},
         {"password", OPTION_SECRET, REDIS(password), .standard = "\"\"", .reload = OPTION_RESTART,
@@ -316,9 +331,12 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .help = "The operator's door: status, explain, metrics, health."},
     {"token_file", OPTION_STRING, AT(token_file), .standard = "\"run/tokens.json\"",
      .reload = OPTION_RESTART,
-     .help = "Access tokens of the memory store, as SHA-256 only; changes are noticed within 250 ms."},
+     .help =
+         "Access tokens of the memory store, as SHA-256 only; changes are noticed within 250 ms."},
     {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]", .reload = OPTION_RESTART,
      .help = "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed."},
+    {"model_routing", OPTION_OBJECT, 0, .table = &model_table,
+     .help = "Routing by the model that a body names."},
     {"client", OPTION_OBJECT, 0, .table = &client_table, .help = "Limits of the client side."},
     {"hold", OPTION_OBJECT, 0, .table = &hold_table,
      .help = "Requests that wait for an endpoint to start."},

@@ -48,8 +48,13 @@ void endpoint_unref(struct endpoint *e) {
   free(e);
 }
 
-enum err fleet_init(struct fleet *f, const char *domain) {
+enum err fleet_init(struct fleet *f, const char *domain, char *const *model_hosts) {
   *f = (struct fleet){0};
+  map_init(&f->models, FLEET_ENDPOINTS_MAX * 8);
+  map_init(&f->by_model, FLEET_ENDPOINTS_MAX);
+  for (; model_hosts && *model_hosts; model_hosts++)
+    if (map_put(&f->by_model, slice_str(*model_hosts), f))
+      return ERR_MEMORY;
   map_init(&f->endpoints, FLEET_ENDPOINTS_MAX);
   map_init(&f->hosts, FLEET_ENDPOINTS_MAX * 8);
   size_t len = strlen(domain);
@@ -65,6 +70,8 @@ static void routing_clear(struct fleet *f) {
   size_t limit = f->hosts.max_entries;
   map_clear(&f->hosts);
   map_init(&f->hosts, limit);
+  map_clear(&f->models);
+  map_init(&f->models, limit);
   free(f->routes);
   f->routes = NULL;
   f->route_count = 0;
@@ -81,6 +88,7 @@ void fleet_close(struct fleet *f) {
     endpoint_unref(e);
   }
   map_clear(&f->endpoints);
+  map_clear(&f->by_model);
   free(f->domain);
 }
 
@@ -102,6 +110,9 @@ static enum err routing_rebuild(struct fleet *f) {
   for (at = 0; (e = map_next(&f->endpoints, &at));) {
     for (char **host = e->def->hosts; host && *host; host++)
       if (map_put(&f->hosts, slice_str(*host), e))
+        return ERR_MEMORY;
+    for (char **model = e->def->models; model && *model; model++)
+      if (map_put(&f->models, slice_str(*model), e))
         return ERR_MEMORY;
     for (int i = 0; i < e->def->route_count; i++)
       f->routes[f->route_count++] =
@@ -231,6 +242,15 @@ static bool prefix_matches(struct slice prefix, struct slice path) {
     return false;
   return path.len == prefix.len || (prefix.len && prefix.data[prefix.len - 1] == '/') ||
          path.data[prefix.len] == '/';
+}
+
+bool fleet_by_model(const struct fleet *f, struct slice host) {
+  return f->by_model.count && map_get(&f->by_model, host);
+}
+
+struct endpoint *fleet_model(const struct fleet *f, struct slice model) {
+  struct endpoint *e = map_get(&f->models, model);
+  return e ? e : map_get(&f->endpoints, model);
 }
 
 struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path,

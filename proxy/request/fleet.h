@@ -52,6 +52,8 @@ struct endpoint {
 
 struct fleet {
   struct map endpoints; /* name -> endpoint; owns a reference */
+  struct map models;    /* name of a model -> endpoint */
+  struct map by_model;  /* hosts at which the body's model says which endpoint */
   struct map hosts;     /* exact host, lower case -> endpoint */
   struct endpoint *fallback;
   struct fleet_route *routes; /* longest prefix first */
@@ -61,7 +63,8 @@ struct fleet {
 
 enum { FLEET_ENDPOINTS_MAX = 100000 };
 
-enum err fleet_init(struct fleet *f, const char *domain) MUST_CHECK;
+/* The texts outlive the fleet. `model_hosts` is NULL-terminated, or NULL. */
+enum err fleet_init(struct fleet *f, const char *domain, char *const *model_hosts) MUST_CHECK;
 void fleet_close(struct fleet *f);
 
 /* What the main thread has to say of one endpoint. Owned by the receiver. */
@@ -81,6 +84,11 @@ struct endpoint *fleet_apply(struct worker *w, const struct fleet_news *n);
  * many bytes of the path the route cuts. NULL when nobody answers for it. */
 struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path,
                              size_t *strip);
+
+/* Whether at this host the body's model says which endpoint. */
+bool fleet_by_model(const struct fleet *f, struct slice host);
+/* By one of its models, or by its own name. NULL when nobody answers for it. */
+struct endpoint *fleet_model(const struct fleet *f, struct slice model);
 
 struct endpoint *endpoint_ref(struct endpoint *e);
 void endpoint_unref(struct endpoint *e);

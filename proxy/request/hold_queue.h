@@ -3,8 +3,8 @@
  * One per endpoint and process, behind a mutex: this is the slow path. Waiters of
  * one key (a token, else a client address) form a lane, oldest first; lanes take
  * turns. A grant reaches its waiter by the mailbox of the waiter's loop. Room is
- * what ready replicas have left of this proxy's share of their concurrency_max; a grant takes its place
- * there with it.
+ * what ready replicas have left of this proxy's share of their concurrency_max; a grant takes its
+ * place there with it.
  *
  * A waiter belongs to the thread that joined it. After hold_queue_join it must not
  * be freed before hold_queue_leave returned true or its grant was delivered. */

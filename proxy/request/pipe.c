@@ -17,6 +17,15 @@ void pipe_close(struct pipe *p) {
 }
 
 static void give_credit(struct pipe *p, size_t n) {
+  size_t given = n < p->lent ? n : p->lent;
+  p->lent -= given;
+  if (n && p->source)
+    p->source->credit(p, n - given);
+}
+
+void pipe_lend(struct pipe *p) {
+  size_t n = p->queue.len - p->lent;
+  p->lent = p->queue.len;
   if (n && p->source)
     p->source->credit(p, n);
 }
@@ -111,6 +120,7 @@ bool pipe_can_rewind(const struct pipe *p) {
 enum err pipe_rewind(struct pipe *p) {
   pipe_disconnect(p);
   p->closed = false;
+  p->lent += p->kept.len; /* credit for it was given when it left */
   while (!chunkq_empty(&p->queue)) {
     struct slice run = chunkq_peek(&p->queue);
     enum err e = chunkq_append(&p->kept, p->chunks, run);

@@ -40,6 +40,7 @@ struct pipe {
   struct chunkq kept;          /* what was taken already, for a replay; see keep_bytes */
   size_t limit_bytes;          /* the queue is full from here */
   size_t keep_bytes;           /* how much may be kept; 0: nothing is kept (any more) */
+  size_t lent;                 /* of the queue: credit was given before it left */
   uint64_t total;              /* bytes that came in */
   struct http_field *trailers; /* the owner's memory */
   int trailer_count;
@@ -62,6 +63,9 @@ void pipe_disconnect(struct pipe *p);
 void pipe_pump(struct pipe *p);
 /* From a sink that pulls: up to n bytes into `to`; credit is given for them. */
 size_t pipe_take(struct pipe *p, char *to, size_t n);
+/* Gives credit for what waits, though it has not left: for one who looks at the body before
+ * there is a sink. It is not given again when it leaves. */
+void pipe_lend(struct pipe *p);
 /* All bytes are taken and the source has said all. */
 bool pipe_drained(const struct pipe *p);
 /* Nothing will be replayed any more: lets go of what was kept. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/pool.h"
+#include "lib/http/json_member.h"
 #include "lib/net/loop.h"
 #include "proxy/config/config.h"
 #include "proxy/request/account.h"
@@ -195,6 +196,28 @@ void request_refuse(struct request *r, struct failure f) {
   request_end(r, END_OWN_ANSWER);
 }
 
+void request_invite(struct request *r) {
+  if (!r->head.expect_continue || r->request_pipe.total || r->request_pipe.ended || r->invited)
+    return;
+  r->invited = true;
+  struct http_head h;
+  http_head_init(&h, NULL, 0);
+  h.status = 100;
+  h.content_length = -1;
+  r->client_ops->interim(r, &h);
+}
+
+/* Somebody looks at the body before it goes anywhere; more of it must come for that. */
+static void body_seen(struct request *r, struct slice bytes) {
+  uint64_t before = r->request_pipe.total - bytes.len, limit = r->request_pipe.limit_bytes;
+  if (bytes.len > limit - before) /* what lies beyond is not looked at */
+    bytes.len = limit - before;
+  if (json_member_feed(r->seek, bytes) == JSON_MEMBER_MORE)
+    pipe_lend(&r->request_pipe);
+  if (r->seek->result != JSON_MEMBER_MORE || pipe_full(&r->request_pipe))
+    request_wake(r);
+}
+
 void request_body(struct request *r, struct slice bytes) {
   if (r->finished)
     return;
@@ -205,9 +228,11 @@ void request_body(struct request *r, struct slice bytes) {
                         .code = "body_too_large",
                         .message = request_text(r, "The request body is larger than %lld bytes.",
                                                 (long long)r->body_limit_bytes)});
-  else if (pipe_write(&r->request_pipe, bytes) == OK)
+  else if (pipe_write(&r->request_pipe, bytes) == OK) {
+    if (r->seek)
+      body_seen(r, bytes);
     return;
-  else
+  } else
     request_fail(r,
                  (struct failure){.status = 503,
                                   .type = "server_error",
@@ -218,8 +243,11 @@ void request_body(struct request *r, struct slice bytes) {
 }
 
 void request_body_end(struct request *r) {
-  if (!r->finished)
-    pipe_end(&r->request_pipe);
+  if (r->finished)
+    return;
+  pipe_end(&r->request_pipe);
+  if (r->seek)
+    request_wake(r);
 }
 
 void request_trailer(struct request *r, struct pipe *p, struct slice name, struct slice value) {

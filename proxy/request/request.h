@@ -28,6 +28,7 @@
 #include "proxy/request/pipe.h"
 
 struct endpoint;
+struct json_member;
 struct meter;
 struct replica;
 struct replica_shared;
@@ -114,6 +115,8 @@ struct request {
   struct slice path;        /* target without query, as the client sent it */
   size_t strip;             /* bytes of the path that the route cuts */
   int64_t scale_up_s;       /* X-Scale-Up-Timeout; -1: not given */
+  bool by_model;            /* the body says which endpoint */
+  struct json_member *seek; /* while that is being looked for; in the arena */
   /* access */
   bool has_token, cors;
   unsigned char token_hash[HOLD_KEY_BYTES];
@@ -189,5 +192,7 @@ void request_replica_lost(struct request *r, const char *why, bool refused);
 /* Steps: go back to the step of that name at the next turn of the runner. */
 void request_back(struct request *r, const char *step_name);
 
+/* Steps: a client that waits for leave to send its body gets it (RFC 9110, 10.1.1). */
+void request_invite(struct request *r);
 /* A text in the arena; "" when memory ran out. */
 const char *request_text(struct request *r, const char *format, ...) PRINTF(2, 3);

@@ -36,6 +36,9 @@ enum step_result step_route(struct request *r) {
                                             .type = "server_error",
                                             .code = "overloaded",
                                             .message = "The proxy has no memory left."});
+  r->by_model = fleet_by_model(&r->worker->fleet, r->host);
+  if (r->by_model)
+    return STEP_NEXT;
   struct endpoint *e = fleet_route(&r->worker->fleet, r->host, r->path, &r->strip);
   if (!e && !r->worker->fleet_known)
     return request_fail(r, (struct failure){.status = 503,

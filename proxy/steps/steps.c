@@ -5,6 +5,7 @@
 /* accept -> tls -> http1|http2 -> */
 const struct request_step request_path[] = {
     {"route", step_route},               /* which endpoint: by host, by path */
+    {"model", step_model},               /* or by what the body says */
     {"authenticate", step_authenticate}, /* who asks, and may they */
     {"limit", step_limit},               /* how much may be asked */
     {"hold", step_hold},                 /* wait until a replica has room */

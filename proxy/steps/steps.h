@@ -8,6 +8,7 @@ extern const struct response_step response_path[];
 
 /* One file each, in path order. */
 enum step_result step_route(struct request *r);
+enum step_result step_model(struct request *r);
 enum step_result step_authenticate(struct request *r);
 enum step_result step_limit(struct request *r);
 enum step_result step_hold(struct request *r);

@@ -212,6 +212,9 @@ class Http2:
         self.h2.send_headers(stream, fields, end_stream=end and not body)
         if body:
             for at in range(0, len(body), 16384):
+                while self.h2.local_flow_control_window(stream) < min(16384, len(body) - at):
+                    self.flush()
+                    self.turn()
                 self.h2.send_data(stream, body[at:at + 16384], end_stream=end and at + 16384 >= len(body))
         self.flush()
         return stream

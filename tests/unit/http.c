@@ -5,6 +5,7 @@
 
 #include "lib/http/error_body.h"
 #include "lib/http/http1.h"
+#include "lib/http/json_member.h"
 
 static struct http_field fields[16];
 static struct http_head head;
@@ -194,4 +195,58 @@ Test(error_body, is_always_whole_json) {
   size_t n = http_error_body(body, sizeof body, message, "t", NULL, "c");
   cr_assert(n < sizeof body && body[n] == '\0');
   cr_assert_str_eq(body + n - 38, "\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}");
+}
+
+static enum json_member_result seek(const char *text, size_t cut, char *value) {
+  struct json_member m;
+  struct slice all = slice_str(text);
+  json_member_init(&m, SLICE("model"));
+  json_member_feed(&m, slice_of(all.data, cut));
+  json_member_feed(&m, slice_skip(all, cut));
+  snprintf(value, 300, "%.*s", SLICE_ARG(json_member_value(&m)));
+  return m.result;
+}
+
+Test(json_member, is_found_wherever_the_text_is_cut) {
+  static const struct {
+    const char *text, *value;
+    enum json_member_result result;
+  } cases[] = {
+      {"{\"model\":\"a\"}", "a", JSON_MEMBER_FOUND},
+      {" {\"x\":[{\"model\":\"no\"},\"]\\\"\"],\"m\\u006fdel\" : \"g\\u00e9\\ud83d\\ude00/\\/\"",
+       "g\u00e9\U0001f600//", JSON_MEMBER_FOUND},
+      {"{\"y\":-1.5e3,\"z\":null,\"model\":\"first\",\"model\":\"second\"}", "first",
+       JSON_MEMBER_FOUND},
+      {"{\"model\":\"\\ud800x\"}", "\ufffdx", JSON_MEMBER_FOUND},
+      {"{\"modelx\":\"a\",\"mode\":\"b\"}", NULL, JSON_MEMBER_ABSENT},
+      {"{}", NULL, JSON_MEMBER_ABSENT},
+      {"{\"model\":3}", NULL, JSON_MEMBER_BAD},
+      {"[\"model\"]", NULL, JSON_MEMBER_BAD},
+      {"model=a", NULL, JSON_MEMBER_BAD},
+      {"{\"model\":\"a", NULL, JSON_MEMBER_MORE},
+      {"{\"a\":1 \"model\":\"x\"}", NULL, JSON_MEMBER_BAD},
+      {"{\"model\":\"a\nb\"}", NULL, JSON_MEMBER_BAD},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t cut = 0; cut <= strlen(cases[i].text); cut++) {
+      char value[300];
+      cr_assert_eq(seek(cases[i].text, cut, value), cases[i].result, "%s at %zu", cases[i].text,
+                   cut);
+      if (cases[i].value)
+        cr_assert_str_eq(value, cases[i].value);
+    }
+}
+
+Test(json_member, has_limits) {
+  static char text[4096], value[300];
+  memset(text, 'x', sizeof text - 1);
+  memcpy(text, "{\"model\":\"", 10);
+  strcpy(text + 10 + JSON_MEMBER_BYTES_MAX, "\"}");
+  cr_assert_eq(seek(text, 5, value), JSON_MEMBER_FOUND);
+  text[10 + JSON_MEMBER_BYTES_MAX] = 'x';
+  strcpy(text + 11 + JSON_MEMBER_BYTES_MAX, "\"}");
+  cr_assert_eq(seek(text, 5, value), JSON_MEMBER_BAD);
+  memset(text, '[', sizeof text - 1);
+  memcpy(text, "{\"x\":", 5);
+  cr_assert_eq(seek(text, 5, value), JSON_MEMBER_BAD, "depth");
 }

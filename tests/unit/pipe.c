@@ -97,3 +97,17 @@ Test(pipe, is_not_replayed_beyond_its_limit) {
   cr_assert_not(pipe_can_rewind(&p));
   cr_assert_eq(p.kept.len, 0);
 }
+
+Test(pipe, gives_credit_once_for_what_it_lent) {
+  cr_assert_eq(pipe_write(&p, SLICE("hello")), OK);
+  pipe_lend(&p);
+  cr_assert_eq(credit, 5);
+  cr_assert_eq(pipe_write(&p, SLICE(" world")), OK);
+  room = 100;
+  pipe_connect(&p, &sink, NULL);
+  cr_assert(got_len == 11 && credit == 11, "%zu", credit);
+  cr_assert_eq(pipe_rewind(&p), OK);
+  got_len = 0;
+  pipe_connect(&p, &sink, NULL);
+  cr_assert(got_len == 11 && credit == 11, "nor for what is sent again");
+}
