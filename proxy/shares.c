@@ -27,8 +27,12 @@ static double least(double a, double b) {
 static void ask_for_places(struct store *s, const struct endpoint_shared *e,
                            struct replica_shared *r, int64_t waiting) {
   int64_t used = atomic_load(&r->reserved);
+  if (used + waiting == 0 && r->asked)
+    atomic_store(&r->room, 0); /* before it is said, so that nobody takes one meanwhile */
+  int64_t room = atomic_load(&r->room);
+  used = atomic_load(&r->reserved);
   struct store_quota q = {.limit = (double)r->concurrency_max,
-                          .used = (double)used,
+                          .held = (double)(room > used ? room : used),
                           .want = least((double)(used + waiting), (double)r->concurrency_max),
                           .whole = true};
   shares_name(e, r, q.name, sizeof q.name);
@@ -91,11 +95,12 @@ static void ask_for_token(struct store *s, const struct token *t, usec_t apart) 
     return;
   ask(s, t, "active",
       (struct store_quota){.limit = (double)t->concurrency_max,
-                           .used = (double)active,
+                           .held = used ? (double)atomic_load(&m->active_allowed) : 0,
                            .want = least((double)active + more, (double)t->concurrency_max),
                            .whole = true});
   ask(s, t, "rate",
       (struct store_quota){.limit = t->requests_per_s,
+                           .held = used ? m->rate_allowed : 0,
                            .want = least(rate * RATE_HEADROOM, t->requests_per_s)});
   m->sharing = used;
   if (!used)

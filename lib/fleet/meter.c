@@ -79,6 +79,7 @@ void meter_allow_concurrency(struct meter *m, int64_t allowed) {
 }
 
 void meter_allow_rate(struct meter *m, double requests_per_s) {
+  m->rate_allowed = requests_per_s;
   if (requests_per_s < RATE_LEAST)
     requests_per_s = RATE_LEAST;
   atomic_store(&m->apart_us, (int64_t)((double)USEC_PER_S / requests_per_s));

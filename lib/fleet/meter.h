@@ -26,6 +26,7 @@ struct meter {
   /* main thread: */
   int64_t asked_before, refused_before; /* at the last look */
   bool sharing;                         /* a share was asked for */
+  double rate_allowed;                  /* as meter_allow_rate was told last */
 };
 
 struct meter *meter_new(int64_t concurrency_max, double requests_per_s) MUST_CHECK;

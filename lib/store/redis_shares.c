@@ -1,10 +1,10 @@
 /* Shares of limits that hold for the whole fleet, given out by Redis itself: since it
  * runs one script at a time, the shares never add up to more than the limit.
  *
- * Each proxy says what it uses and wants. What all want is given out evenly, smaller
- * wishes first; nobody is given what another has not given back yet. Whole
- * numbers that do not divide go round, two seconds each. A share that is not asked for
- * again ends with its lease. */
+ * Each proxy says what it holds and wants. What all want is given out evenly, smaller
+ * wishes first; nobody is given what another still holds: who is to hold less is told so, and
+ * it counts when he says that he does. Whole numbers that do not divide go round, two
+ * seconds each. A share that is not asked for again ends with its lease. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@
 
 enum { NUMBERS_EACH = 4 };
 
-/* KEYS one for each quota; ARGV proxy, lease_ms, then for each: limit, used, want, whole
+/* KEYS one for each quota; ARGV proxy, lease_ms, then for each: limit, held, want, whole
  * Answer: how much of each. */
 static const char shares_script[] =
     "local t = redis.call('TIME')\n"
@@ -20,7 +20,7 @@ static const char shares_script[] =
     "local me, lease, out = ARGV[1], tonumber(ARGV[2]), {}\n"
     "for i, key in ipairs(KEYS) do\n"
     "  local b = 3 + (i - 1) * 4\n"
-    "  local limit, used, want = tonumber(ARGV[b]), tonumber(ARGV[b + 1]), tonumber(ARGV[b + 2])\n"
+    "  local limit, held, want = tonumber(ARGV[b]), tonumber(ARGV[b + 1]), tonumber(ARGV[b + 2])\n"
     "  local whole = ARGV[b + 3] == '1'\n"
     "  local all, ids, wants, taken = redis.call('HGETALL', key), {}, {}, 0\n"
     "  for j = 1, #all, 2 do\n"
@@ -57,14 +57,15 @@ static const char shares_script[] =
     "      end\n"
     "    end\n"
     "  end\n"
-    "  local has = math.max(used, math.min(share, limit - taken))\n"
+    "  share = math.max(0, math.min(share, limit - taken))\n"
+    "  local has = math.max(held, share)\n"
     "  if has > 0 or want > 0 then\n"
     "    redis.call('HSET', key, me, has .. ' ' .. want .. ' ' .. (now + lease))\n"
     "    redis.call('PEXPIRE', key, 2 * lease)\n"
     "  else\n"
     "    redis.call('HDEL', key, me)\n"
     "  end\n"
-    "  out[i] = tostring(has)\n"
+    "  out[i] = tostring(share)\n"
     "end\n"
     "return out\n";
 
@@ -74,7 +75,7 @@ void redis_shares_put(struct store *store, const struct store_quota *q) {
     return;
   args_str(&s->quota_names, q->name);
   args_real(&s->quota_numbers, q->limit);
-  args_real(&s->quota_numbers, q->used);
+  args_real(&s->quota_numbers, q->held);
   args_real(&s->quota_numbers, q->want);
   args_number(&s->quota_numbers, q->whole);
   loop_post(s->loop, &s->beat_post);

@@ -29,8 +29,8 @@ enum { QUOTA_NAME_BYTES = 192 };
 struct store_quota {
   char name[QUOTA_NAME_BYTES];
   double limit; /* of the fleet */
-  double used;  /* here, now */
-  double want;  /* here: used, and what more would be */
+  double held;  /* here: the share in force, or what is in use when that is more */
+  double want;  /* here: what is in use, and what more would be */
   bool whole;   /* it comes in whole numbers */
 };
 
