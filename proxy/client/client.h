@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "lib/base/list.h"
+#include "lib/base/stash.h"
 #include "lib/http/http1.h"
 #include "lib/net/deadline.h"
 #include "lib/net/transport.h"
@@ -52,8 +53,8 @@ struct http1_client {
   enum http1_place place;
   struct request *request; /* one at a time; pipelined ones wait in the stash */
   struct http1_body body;
-  char *stash; /* bytes read and not yet understood */
-  size_t stash_len, stash_room, scanned;
+  struct stash stash; /* bytes read and not yet understood */
+  size_t scanned;
   int64_t discarded; /* bytes dropped of a body nobody wants */
   struct post next_post;
   bool in_read, head_begun, keep_alive, chunked, until_close, broken;

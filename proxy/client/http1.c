@@ -2,7 +2,6 @@
  *
  * Heads are parsed where they were read. Only an incomplete head, or what a client
  * sent before its turn (pipelining), is copied into the stash. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/client/client.h"
@@ -13,44 +12,7 @@
 enum {
   DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants, to keep the connection */
   DISCARD_LIMIT_US = 2 * 1000 * 1000,
-  STASH_KEEP_BYTES = 4096, /* a larger one is freed as soon as it is empty */
 };
-
-/* One read behind a head that is not complete. */
-static size_t stash_limit(const struct client *c) {
-  return (size_t)c->worker->config->head_limit_bytes + 2 * LOOP_READ_BYTES;
-}
-
-static enum err stash_append(struct client *c, struct slice bytes) {
-  struct http1_client *h = &c->http1;
-  size_t need = h->stash_len + bytes.len;
-  if (bytes.len == 0)
-    return OK;
-  if (need > stash_limit(c))
-    return ERR_LIMIT;
-  if (need > h->stash_room) {
-    size_t room = need < 2048 ? 2048 : need * 2;
-    char *grown = realloc(h->stash, room);
-    if (!grown)
-      return ERR_MEMORY;
-    h->stash = grown;
-    h->stash_room = room;
-  }
-  memcpy(h->stash + h->stash_len, bytes.data, bytes.len);
-  h->stash_len = need;
-  return OK;
-}
-
-static void stash_drop(struct client *c, size_t n) {
-  struct http1_client *h = &c->http1;
-  h->stash_len -= n;
-  memmove(h->stash, h->stash + n, h->stash_len);
-  if (h->stash_len == 0 && h->stash_room > STASH_KEEP_BYTES) {
-    free(h->stash);
-    h->stash = NULL;
-    h->stash_room = 0;
-  }
-}
 
 static void deadline_in(struct client *c, int64_t seconds) {
   deadline_set(c->worker->loop, &c->deadline, loop_now(c->worker->loop) + seconds * USEC_PER_S);
@@ -256,29 +218,24 @@ static void head_begun(struct client *c) {
 }
 
 static void take_in(struct client *c, struct slice bytes) {
-  struct http1_client *h = &c->http1;
-  if (h->stash_len == 0) {
+  struct stash *stash = &c->http1.stash;
+  if (stash->len == 0) {
     size_t used = consume(c, bytes);
-    bytes = slice_skip(bytes, used);
-    if (bytes.len == 0 || c->closed)
-      return;
-    if (stash_append(c, bytes) != OK)
+    if (!c->closed && stash_append(stash, slice_skip(bytes, used)) != OK)
       client_close(c, false);
+  } else if (stash_append(stash, bytes) != OK) {
+    client_close(c, false);
   } else {
-    if (stash_append(c, bytes) != OK) {
-      client_close(c, false);
-      return;
-    }
-    size_t used = consume(c, slice_of(h->stash, h->stash_len));
+    size_t used = consume(c, stash_slice(stash));
     if (!c->closed)
-      stash_drop(c, used);
+      stash_drop(stash, used);
   }
 }
 
 /* What is left over belongs to a later turn: until then no more is read. */
 static void settle(struct client *c) {
   struct http1_client *h = &c->http1;
-  if (c->closed || h->stash_len == 0)
+  if (c->closed || h->stash.len == 0)
     return;
   if (h->place == HTTP1_AT_HEAD)
     head_begun(c);
@@ -340,7 +297,7 @@ void client_http1_next(struct client *c) {
     h->place = HTTP1_AT_HEAD;
     h->head_begun = false;
     deadline_in(c, c->worker->config->idle_timeout_s);
-    if (!h->in_read && (h->stash_len || c->transport.paused))
+    if (!h->in_read && (h->stash.len || c->transport.paused))
       loop_post(c->worker->loop, &h->next_post);
   }
 }
@@ -374,7 +331,7 @@ static void http1_expired(struct client *c) {
                                   .message = "The request body did not arrive in time."});
     h->place = HTTP1_AT_ANSWER;
     request_end(h->request, END_TIMEOUT);
-  } else if (h->place == HTTP1_AT_HEAD && h->stash_len) {
+  } else if (h->place == HTTP1_AT_HEAD && h->stash.len) {
     refuse(c, (struct failure){.status = 408,
                                .type = "invalid_request_error",
                                .code = "request_timeout",
@@ -395,12 +352,12 @@ static void http1_close(struct client *c) {
   if (h->request)
     request_leave(h->request);
   post_cancel(&h->next_post);
-  free(h->stash);
-  h->stash = NULL;
-  h->stash_len = h->stash_room = 0;
+  stash_free(&h->stash);
 }
 
 void client_http1_start(struct client *c) {
+  size_t limit = (size_t)c->worker->config->head_limit_bytes + 2 * LOOP_READ_BYTES;
+  c->http1.stash = (struct stash)STASH_INIT(limit); /* one read behind an incomplete head */
   post_init(&c->http1.next_post, next_run);
 }
 

@@ -1,8 +1,5 @@
 /* HTTP/1.1 to a replica: reading answers (RFC 9112). Bytes are parsed where they
  * were read and handed on at once. Requests are written in http1_send.c. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "proxy/config/config.h"
 #include "proxy/replica/pool.h"
 #include "proxy/request/fleet.h"
@@ -147,24 +144,6 @@ static size_t consume(struct replica_connection *rc, struct slice in) {
   return before - in.len;
 }
 
-static enum err stash_append(struct replica_connection *rc, struct slice bytes) {
-  size_t need = rc->stash_len + bytes.len;
-  if (need > REPLICA_STASH_BYTES_MAX)
-    return ERR_LIMIT;
-  if (need > rc->stash_room) {
-    size_t room = need < 2048 ? 2048 : need * 2;
-    char *grown = realloc(rc->stash, room);
-    if (!grown)
-      return ERR_MEMORY;
-    rc->stash = grown;
-    rc->stash_room = room;
-  }
-  if (bytes.len)
-    memcpy(rc->stash + rc->stash_len, bytes.data, bytes.len);
-  rc->stash_len = need;
-  return OK;
-}
-
 static void too_large(struct replica_connection *rc) {
   if (rc->head_seen)
     broke_in_body(rc);
@@ -174,7 +153,7 @@ static void too_large(struct replica_connection *rc) {
 
 /* What is left is the beginning of a head or of a trailer line. */
 static void keep_rest(struct replica_connection *rc, struct slice rest) {
-  if (rest.len && rc->request && !rc->closed && stash_append(rc, rest) != OK)
+  if (rest.len && rc->request && !rc->closed && stash_append(&rc->stash, rest) != OK)
     too_large(rc);
 }
 
@@ -187,22 +166,19 @@ static void on_bytes(struct transport *t, struct slice bytes) {
     return;
   }
   rc->heard = true;
-  if (rc->stash_len == 0) {
+  if (rc->stash.len == 0) {
     size_t used = consume(rc, bytes);
     keep_rest(rc, slice_skip(bytes, used));
     return;
   }
-  if (stash_append(rc, bytes) != OK) {
+  if (stash_append(&rc->stash, bytes) != OK) {
     too_large(rc);
     return;
   }
-  struct slice all = slice_of(rc->stash, rc->stash_len);
-  rc->stash_len = 0; /* what follows the answer's end may look whether it is clean */
+  /* Emptied first: what follows the answer's end may look whether it is clean. */
+  struct slice all = stash_take(&rc->stash);
   size_t used = consume(rc, all);
-  if (rc->closed || !rc->request)
-    return;
-  rc->stash_len = all.len - used;
-  memmove(rc->stash, all.data + used, rc->stash_len);
+  keep_rest(rc, slice_skip(all, used));
 }
 
 static void on_ready(struct transport *t) {

@@ -1,6 +1,5 @@
 #include "proxy/replica/pool.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,7 +13,7 @@
 static void connection_release(struct post *p) {
   struct replica_connection *rc = container_of(p, struct replica_connection, free_post);
   replica_unref(rc->replica);
-  free(rc->stash);
+  stash_free(&rc->stash);
   pool_put(rc->worker->replica_connections, rc);
 }
 
@@ -35,7 +34,7 @@ void pool_close(struct replica_connection *rc) {
 /* Not kept: what is not between two messages, and what nobody will ask for again. */
 static bool worth_keeping(const struct replica_connection *rc) {
   const struct replica *replica = rc->replica;
-  return rc->reusable && rc->sent && !rc->stash_len && !replica->gone &&
+  return rc->reusable && rc->sent && !rc->stash.len && !replica->gone &&
          replica->state == REPLICA_READY && !rc->worker->stopping &&
          replica->idle_count < rc->worker->config->replica_idle_max;
 }
@@ -70,6 +69,7 @@ static struct replica_connection *connect_new(struct worker *w, struct replica *
     return NULL;
   memset(rc, 0, sizeof *rc);
   rc->worker = w;
+  rc->stash = (struct stash)STASH_INIT(REPLICA_STASH_BYTES_MAX);
   list_init(&rc->node);
   list_init(&rc->worker_node);
   post_init(&rc->free_post, connection_release);

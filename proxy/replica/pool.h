@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "lib/base/list.h"
+#include "lib/base/stash.h"
 #include "lib/http/http1.h"
 #include "lib/net/deadline.h"
 #include "lib/net/transport.h"
@@ -27,8 +28,8 @@ struct replica_connection {
   struct post free_post;
   /* the answer being read; see http1.c */
   struct http1_body body;
-  char *stash; /* bytes of an incomplete head or trailer line */
-  size_t stash_len, stash_room, scanned;
+  struct stash stash; /* bytes of an incomplete head or trailer line */
+  size_t scanned;
   bool connected, closed;
   bool used;      /* has served a request before this one */
   bool heard;     /* bytes of this answer have come */
