@@ -1,7 +1,9 @@
 /* HTTP/1 from a client: reading requests, one after the other (RFC 9112).
  *
  * Heads are parsed where they were read. Only an incomplete head, or what a client
- * sent before its turn (pipelining), is copied into the stash. */
+ * sent before its turn (pipelining), is copied into the stash. After a request for a
+ * tunnel nothing is parsed any more: once it is granted bytes go both ways until the
+ * end, and when it is refused the connection is closed behind the answer. */
 #include <string.h>
 
 #include "proxy/client/client.h"
@@ -18,10 +20,14 @@ static void deadline_in(struct client *c, int64_t seconds) {
   deadline_set(c->worker->loop, &c->deadline, loop_now(c->worker->loop) + seconds * USEC_PER_S);
 }
 
+static bool fills_pipe(const struct http1_client *h) {
+  return h->place == HTTP1_AT_BODY || h->place == HTTP1_AT_UPGRADE || h->place == HTTP1_AT_TUNNEL;
+}
+
 /* The body's bytes have gone on: read more, unless that was paused for another reason. */
 static void body_credit(struct pipe *p, size_t n) {
   struct client *c = p->source_self;
-  if (c->http1.place == HTTP1_AT_BODY && c->transport.paused && !pipe_full(p))
+  if (fills_pipe(&c->http1) && c->transport.paused && !pipe_full(p))
     transport_resume(&c->transport);
 }
 
@@ -73,7 +79,9 @@ static void start_request(struct client *c, struct http_head *head) {
   r->request_pipe.source_self = c;
   http1_body_init(&h->body, head);
   h->place = HTTP1_AT_BODY;
-  if (head->framing == HTTP_NO_BODY) {
+  if (head->framing == HTTP_TUNNEL) {
+    h->place = HTTP1_AT_UPGRADE;
+  } else if (head->framing == HTTP_NO_BODY) {
     h->place = HTTP1_AT_ANSWER;
     request_body_end(r);
   } else {
@@ -168,6 +176,14 @@ static void body_bytes(struct client *c, struct slice span) {
   }
 }
 
+static size_t read_tunnel(struct client *c, struct slice in) {
+  struct http1_client *h = &c->http1;
+  request_body(h->request, in);
+  if (fills_pipe(h) && pipe_full(&h->request->request_pipe))
+    transport_pause(&c->transport);
+  return in.len;
+}
+
 /* Returns how many bytes were used. Stops when the place changes. */
 static size_t read_body(struct client *c, struct slice in) {
   struct http1_client *h = &c->http1;
@@ -200,6 +216,8 @@ static size_t consume(struct client *c, struct slice in) {
       n = read_head(c, in);
     else if (h->place == HTTP1_AT_BODY || h->place == HTTP1_AT_DISCARD)
       n = read_body(c, in);
+    else if (h->place == HTTP1_AT_UPGRADE || h->place == HTTP1_AT_TUNNEL)
+      n = read_tunnel(c, in);
     else if (h->place == HTTP1_AT_END)
       n = in.len;
     if (n == 0)
@@ -266,7 +284,7 @@ bool client_http1_keeps(const struct client *c) {
   if (!h->keep_alive || c->worker->stopping)
     return false;
   if (h->place != HTTP1_AT_BODY)
-    return true;
+    return h->place != HTTP1_AT_UPGRADE;
   /* A client that waits for 100 may never send the body; one that is sending much
    * is not worth listening to. */
   return !h->request->head.expect_continue && h->body.framing == HTTP_LENGTH &&
@@ -288,6 +306,8 @@ void client_http1_next(struct client *c) {
   if (h->broken) {
     h->place = HTTP1_AT_END;
     h->until_close ? client_close(c, true) : client_finish(c);
+  } else if (c->transport.ended) {
+    client_close(c, false);
   } else if (h->place == HTTP1_AT_BODY) {
     discard_rest(c);
   } else if (!h->keep_alive || c->worker->stopping) {
@@ -341,6 +361,32 @@ static void http1_expired(struct client *c) {
   }
 }
 
+/* Nobody reads the rest of the answer. */
+static size_t drop_write(struct pipe *p, struct slice bytes) {
+  return bytes.len;
+}
+
+static void drop_end(struct pipe *p) {
+  struct client *c = p->sink_self;
+  request_response_complete(c->http1.request);
+}
+
+static const struct pipe_sink_ops drop_sink = {.write = drop_write, .end = drop_end};
+
+/* A tunnel's last bytes still go to the replica, then its end. */
+static bool http1_ended(struct client *c) {
+  struct http1_client *h = &c->http1;
+  if (h->place != HTTP1_AT_TUNNEL)
+    return false;
+  struct request *r = h->request;
+  h->place = HTTP1_AT_END;
+  deadline_clear(&c->deadline);
+  request_body_end(r);
+  if (!r->finished)
+    pipe_connect(&r->response_pipe, &drop_sink, c);
+  return true;
+}
+
 static void http1_stop(struct client *c) {
   if (!c->http1.request && c->http1.place == HTTP1_AT_HEAD)
     client_finish(c);
@@ -365,6 +411,7 @@ const struct client_protocol client_http1 = {
     .bytes = http1_bytes,
     .drained = http1_drained,
     .expired = http1_expired,
+    .ended = http1_ended,
     .stop = http1_stop,
     .close = http1_close,
 };

@@ -39,9 +39,12 @@ static void broke_in_body(struct replica_connection *rc) {
 }
 
 /* The answer is complete. The connection goes back before the client hears of it:
- * its next request may want it. */
+ * its next request may want it. A tunnel is over for both directions. */
 static void answer_over(struct replica_connection *rc) {
   struct request *r = rc->request;
+  if (rc->tunnel)
+    pipe_close(&r->request_pipe);
+  rc->tunnel = false;
   if (rc->sent) {
     r->lease = NULL;
     pool_return(rc);
@@ -64,19 +67,25 @@ static enum err parse_head(struct replica_connection *rc, struct slice in, struc
   http_head_init(h, w->fields, WORKER_FIELDS_MAX - REPLICA_HEAD_SPARE);
   enum err e = http1_parse_response(in, rc->request->head.method, h);
   h->field_max = WORKER_FIELDS_MAX;
-  return e ? e : h->status == 101 ? ERR_SYNTAX : OK;
+  bool granted = h->framing == HTTP_TUNNEL && rc->request->head.framing == HTTP_TUNNEL;
+  return e ? e : h->status == 101 && !granted ? ERR_SYNTAX : OK;
 }
 
 static void final_head(struct replica_connection *rc, struct http_head *h) {
   struct request *r = rc->request;
   http1_body_init(&rc->body, h);
   rc->head_seen = true;
-  rc->reusable = h->keep_alive;
+  rc->reusable = h->keep_alive && r->head.framing != HTTP_TUNNEL;
+  rc->tunnel = h->framing == HTTP_TUNNEL;
   deadline_clear(&rc->deadline);
   pipe_forget(&r->request_pipe);
   r->response_pipe.source = &answer_source;
   r->response_pipe.source_self = r;
-  if (request_response_head(r, h) && rc->request == r && h->framing == HTTP_NO_BODY)
+  if (!request_response_head(r, h) || rc->request != r)
+    return;
+  if (rc->tunnel)
+    replica_http1_open_tunnel(rc);
+  else if (h->framing == HTTP_NO_BODY)
     answer_over(rc);
 }
 
@@ -91,7 +100,7 @@ static size_t read_head(struct replica_connection *rc, struct slice in) {
     lost_before_head(rc, "The model server's answer is not valid HTTP/1.1.", false);
     return in.len;
   }
-  if (h.status < 200)
+  if (http_head_is_interim(&h))
     request_response_head(rc->request, &h);
   else
     final_head(rc, &h);
@@ -193,6 +202,8 @@ static void on_ready(struct transport *t) {
 
 static void on_drained(struct transport *t) {
   struct replica_connection *rc = connection_of(t);
+  if (rc->tunnel && !rc->transport.finishing)
+    deadline_clear(&rc->deadline);
   if (rc->request)
     pipe_pump(&rc->request->request_pipe);
 }
@@ -205,7 +216,7 @@ static void on_end(struct transport *t, enum transport_end end) {
     lost_before_head(rc, "The model server refused the connection.", true);
   else if (!rc->head_seen)
     lost_before_head(rc, "The model server closed the connection without an answer.", false);
-  else if (end == TRANSPORT_EOF && http1_body_may_close(&rc->body))
+  else if (rc->transport.finishing || (end == TRANSPORT_EOF && http1_body_may_close(&rc->body)))
     answer_over(rc);
   else
     broke_in_body(rc);
@@ -218,12 +229,21 @@ const struct transport_events replica_http1_events = {
     .on_end = on_end,
 };
 
+static void tunnel_stalled(struct replica_connection *rc) {
+  if (rc->transport.bytes_out != rc->stall_mark)
+    replica_http1_watch_tunnel(rc);
+  else
+    broke_in_body(rc);
+}
+
 void replica_http1_expired(struct timer *t) {
   struct replica_connection *rc = container_of(t, struct replica_connection, deadline.timer);
   if (!deadline_passed(rc->worker->loop, &rc->deadline))
     return;
   if (!rc->request) {
     pool_close(rc);
+  } else if (rc->tunnel) {
+    tunnel_stalled(rc);
   } else if (!rc->connected) {
     lost_before_head(rc, "The connection to the model server timed out.", true);
   } else {

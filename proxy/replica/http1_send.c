@@ -12,11 +12,25 @@ static bool put(struct replica_connection *rc, const struct iovec *iov, int coun
   return transport_send(&rc->transport, iov, count) == OK;
 }
 
+void replica_http1_watch_tunnel(struct replica_connection *rc) {
+  rc->stall_mark = rc->transport.bytes_out;
+  deadline_set(rc->worker->loop, &rc->deadline,
+               loop_now(rc->worker->loop) + rc->worker->config->write_stall_s * USEC_PER_S);
+}
+
+static bool full(struct replica_connection *rc) {
+  if (!transport_full(&rc->transport))
+    return false;
+  if (rc->tunnel && rc->deadline.at == USEC_NEVER)
+    replica_http1_watch_tunnel(rc);
+  return true;
+}
+
 /* A write that failed is reported by the loop as the connection's end; until then
  * the bytes count as taken. */
 static size_t body_write(struct pipe *p, struct slice bytes) {
   struct replica_connection *rc = p->sink_self;
-  if (bytes.len == 0 || transport_full(&rc->transport))
+  if (bytes.len == 0 || full(rc))
     return 0;
   char size[HTTP1_CHUNK_HEAD_BYTES];
   if (!rc->chunked) {
@@ -48,7 +62,19 @@ static void body_end(struct pipe *p) {
   rc->sent = true;
 }
 
+/* The client has closed; the replica is given time to do so. */
+static void tunnel_end(struct pipe *p) {
+  struct replica_connection *rc = p->sink_self;
+  transport_finish(&rc->transport);
+  replica_http1_watch_tunnel(rc);
+}
+
 static const struct pipe_sink_ops body_sink = {.write = body_write, .end = body_end};
+static const struct pipe_sink_ops tunnel_sink = {.write = body_write, .end = tunnel_end};
+
+void replica_http1_open_tunnel(struct replica_connection *rc) {
+  pipe_connect(&rc->request->request_pipe, &tunnel_sink, rc);
+}
 
 /* Ours to say, not the client's, unless it is a peer we trust. */
 static bool forwarding(enum http_name id) {
@@ -157,6 +183,8 @@ static void start(struct request *r) {
   put_forwarded(&out, r);
   if (r->id.len)
     http1_put_field(&out, SLICE("x-request-id"), r->id);
+  if (h->framing == HTTP_TUNNEL)
+    http1_put_upgrade(&out);
   put_framing(&out, h, rc->chunked);
   http1_put_end(&out);
   struct iovec iov = {begin, (size_t)(out.at - begin)};
@@ -169,7 +197,10 @@ static void start(struct request *r) {
   if (wait_s == 0)
     wait_s = r->worker->config->replica_head_timeout_s;
   deadline_set(r->worker->loop, &rc->deadline, loop_now(r->worker->loop) + wait_s * USEC_PER_S);
-  pipe_connect(&r->request_pipe, &body_sink, rc);
+  if (h->framing == HTTP_TUNNEL) /* what the client sends waits for the 101 */
+    rc->sent = true;
+  else
+    pipe_connect(&r->request_pipe, &body_sink, rc);
 }
 
 const struct replica_ops replica_http1 = {.start = start, .cancel = cancel};

@@ -26,7 +26,7 @@ void pool_close(struct replica_connection *rc) {
     rc->replica->idle_count--;
   }
   list_remove(&rc->worker_node);
-  transport_close(&rc->transport, false);
+  transport_close(&rc->transport, rc->tunnel);
   deadline_close(rc->worker->loop, &rc->deadline);
   loop_post(rc->worker->loop, &rc->free_post);
 }
@@ -98,7 +98,7 @@ enum err pool_lease(struct request *r) {
   if (!rc)
     return ERR_IO;
   rc->request = r;
-  rc->heard = rc->head_seen = rc->reusable = rc->sent = rc->chunked = false;
+  rc->heard = rc->head_seen = rc->reusable = rc->sent = rc->chunked = rc->tunnel = false;
   rc->scanned = 0;
   r->lease = rc;
   r->replica_ops = &replica_http1;

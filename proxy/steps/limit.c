@@ -21,6 +21,8 @@ static enum step_result check_token(struct request *r) {
 }
 
 static enum step_result check_body(struct request *r) {
+  if (r->head.framing == HTTP_TUNNEL) /* no body, and without an end */
+    return STEP_NEXT;
   int64_t limit = r->endpoint->def->body_limit_bytes;
   r->body_limit_bytes = limit ? limit : r->worker->config->body_limit_bytes;
   if (!r->body_limit_bytes)
