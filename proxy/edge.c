@@ -21,6 +21,8 @@
 #include "proxy/worker.h"
 
 enum { WANTED_APART_US = 25 * 1000, STOP_LOOK_US = 20 * 1000, WORKERS_MAX = 256 };
+/* The doors open after this even if the store has said nothing yet. */
+enum { DOORS_LATE_US = 2 * 1000 * 1000 };
 
 struct edge_endpoint {
   struct endpoint_record *record;
@@ -42,14 +44,14 @@ struct edge {
   struct worker_thread **workers;
   struct worker_cell *cells;
   int worker_count, log_fd;
-  struct timer publish_timer, wanted_timer, stop_timer;
+  struct timer publish_timer, wanted_timer, stop_timer, doors_timer;
   struct mail wanted_mail;
   _Atomic bool wanted_sent;
   const char *id;
   int64_t incarnation;
   struct token_set *tokens;
   usec_t tokens_us; /* when shares of their limits were asked for */
-  bool known;
+  bool known, endpoints_known;
   void (*done)(void *user);
   void *user;
 };
@@ -182,12 +184,29 @@ static void endpoint_went(void *user, const char *name) {
   endpoint_drop(e);
 }
 
+static void open_doors(struct edge *edge) {
+  for (int i = 0; i < edge->worker_count; i++)
+    if (worker_open_doors(edge->workers[i], edge->known) != OK)
+      abort(); /* nobody would be let in */
+}
+
+/* Who connects before that waits a moment, rather than hear that we know nothing. */
+static void look_whether_known(struct edge *edge) {
+  if (edge->known || !edge->endpoints_known || !edge->tokens)
+    return;
+  edge->known = true;
+  timer_cancel(edge->loop, &edge->doors_timer);
+  open_doors(edge);
+}
+
+static void doors_late(struct timer *t) {
+  open_doors(container_of(t, struct edge, doors_timer));
+}
+
 static void endpoints_known(void *user) {
   struct edge *edge = user;
-  for (int i = 0; !edge->known && i < edge->worker_count; i++)
-    if (worker_known(edge->workers[i]) != OK)
-      abort(); /* it would say for ever that it does not know */
-  edge->known = true;
+  edge->endpoints_known = true;
+  look_whether_known(edge);
 }
 
 /* The oldest version of the endpoint that a worker goes by. To be read before the requests at
@@ -361,6 +380,7 @@ static void tokens_came(void *user, struct token_set *set) {
   for (int i = 0; i < edge->worker_count; i++)
     if (worker_tokens(edge->workers[i], set) != OK)
       abort(); /* a revoked token would live on */
+  look_whether_known(edge);
 }
 
 /* Everyone for himself, with an even share, until the store is back; then all that there is
@@ -432,6 +452,8 @@ static enum err edge_open(struct edge *edge, struct buf *why) {
     e = worker_start(edge->workers[i]);
   if (!e)
     e = timer_set(edge->loop, &edge->publish_timer, loop_now(edge->loop));
+  if (!e)
+    e = timer_set(edge->loop, &edge->doors_timer, loop_now(edge->loop) + DOORS_LATE_US);
   if (e && why->len == 0)
     buf_str(why, "out of memory");
   return e;
@@ -455,6 +477,7 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
   map_init(&edge->endpoints, FLEET_ENDPOINTS_MAX);
   timer_init(&edge->publish_timer, publish_all);
   timer_init(&edge->wanted_timer, wanted_due);
+  timer_init(&edge->doors_timer, doors_late);
   list_init(&edge->watch.node);
   enum err e = edge_open(edge, why);
   if (e) {
@@ -500,6 +523,7 @@ struct edge *edge_free(struct edge *e) {
     store_unwatch(e->store, &e->watch);
   timer_cancel(e->loop, &e->publish_timer);
   timer_cancel(e->loop, &e->wanted_timer);
+  timer_cancel(e->loop, &e->doors_timer);
   for (int i = 0; i < e->worker_count; i++)
     worker_join(e->workers[i]);
   for (int i = 0; i < e->worker_count; i++)

@@ -35,6 +35,7 @@ struct worker_thread {
   struct worker worker;
   pthread_t thread;
   bool started, ended;
+  struct doors *sockets; /* to be taken when the doors open */
   struct worker_door *doors;
   int door_count;
   struct timer stop_timer;
@@ -99,7 +100,8 @@ static enum err worker_open(struct worker *w, int log_fd) {
   return e;
 }
 
-static enum err listeners_open(struct worker_thread *t, struct doors *doors) {
+static enum err listeners_open(struct worker_thread *t) {
+  struct doors *doors = t->sockets;
   t->doors = calloc((size_t)doors_count(doors) + 1, sizeof *t->doors);
   if (!t->doors)
     return ERR_MEMORY;
@@ -145,8 +147,7 @@ enum err worker_new(struct process *p, int index, struct worker_cell *cell, stru
   t->worker.cell = cell;
   timer_init(&t->stop_timer, look_whether_done);
   enum err e = worker_open(&t->worker, log_fd);
-  if (!e)
-    e = listeners_open(t, doors);
+  t->sockets = doors;
   if (e)
     worker_free(t);
   else
@@ -206,10 +207,13 @@ static void tokens_came(struct mail *m) {
   free(wm);
 }
 
-static void known_came(struct mail *m) {
+static void open_came(struct mail *m) {
   struct worker_mail *wm = container_of(m, struct worker_mail, mail);
-  wm->thread->worker.fleet_known = true;
+  struct worker_thread *t = wm->thread;
+  t->worker.fleet_known = wm->now;
   free(wm);
+  if (!t->doors && !t->worker.stopping && listeners_open(t) != OK)
+    abort(); /* nobody would be let in */
 }
 
 static void stop_came(struct mail *m) {
@@ -258,10 +262,11 @@ enum err worker_tokens(struct worker_thread *t, struct token_set *s) {
   return OK;
 }
 
-enum err worker_known(struct worker_thread *t) {
-  struct worker_mail *wm = mail_new(t, known_came);
+enum err worker_open_doors(struct worker_thread *t, bool known) {
+  struct worker_mail *wm = mail_new(t, open_came);
   if (!wm)
     return ERR_MEMORY;
+  wm->now = known;
   loop_send(t->worker.loop, &wm->mail);
   return OK;
 }

@@ -13,7 +13,7 @@ struct token_set;
 struct worker_thread;
 
 /* Makes the worker with everything it owns; it does not run yet. `cell` is its own;
- * log_fd may be -1. The sockets are taken from `doors`. */
+ * log_fd may be -1. The sockets are taken from `doors`, later. */
 enum err worker_new(struct process *p, int index, struct worker_cell *cell, struct doors *doors,
                     int log_fd, struct worker_thread **out) MUST_CHECK;
 enum err worker_start(struct worker_thread *t) MUST_CHECK;
@@ -21,8 +21,9 @@ enum err worker_start(struct worker_thread *t) MUST_CHECK;
  * the news still the caller's. */
 enum err worker_news(struct worker_thread *t, struct fleet_news *n) MUST_CHECK;
 enum err worker_tokens(struct worker_thread *t, struct token_set *s) MUST_CHECK;
-/* All endpoints there are have been told. */
-enum err worker_known(struct worker_thread *t) MUST_CHECK;
+/* Opens the doors: connections that wait are accepted from now on. known: all endpoints there are
+ * have been told, and the tokens; else requests for others are told to come again. */
+enum err worker_open_doors(struct worker_thread *t, bool known) MUST_CHECK;
 /* No new connections or requests; the thread ends when the last request has, or, with
  * `now`, at once. May be called again to hurry. */
 void worker_stop(struct worker_thread *t, bool now);

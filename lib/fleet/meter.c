@@ -45,10 +45,14 @@ static enum err take_turn(struct meter *m, usec_t now, usec_t *retry_us) {
     return OK;
   int64_t apart = atomic_load(&m->apart_us);
   int64_t burst = apart > USEC_PER_S ? 0 : USEC_PER_S - apart;
-  /* Never due later than at this rate: the rate may have been lower before. */
   int64_t latest = now + burst + apart, due = atomic_load(&m->due_us);
   for (;;) {
-    int64_t at = due > latest ? latest : due > now ? due : now;
+    if (due > latest) { /* the rate was lower before */
+      atomic_compare_exchange_weak(&m->due_us, &due, latest);
+      due = atomic_load(&m->due_us);
+      continue;
+    }
+    int64_t at = due > now ? due : now;
     if (at - burst > now) {
       *retry_us = at - burst - now;
       return ERR_LIMIT;

@@ -166,6 +166,10 @@ bool http_head_lists(const struct http_head *h, enum http_name id, struct slice 
   return false;
 }
 
+bool http_head_is_interim(const struct http_head *h) {
+  return h->status < 200 && h->framing != HTTP_TUNNEL;
+}
+
 bool http_field_is_hop_by_hop(const struct http_head *h, const struct http_field *f) {
   switch (f->id) {
   case HTTP_CONNECTION:

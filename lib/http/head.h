@@ -74,6 +74,8 @@ enum http_framing {
   HTTP_LENGTH,      /* content_length bytes */
   HTTP_CHUNKED,     /* chunked transfer coding; in HTTP/2: DATA until END_STREAM, length unknown */
   HTTP_UNTIL_CLOSE, /* a response that ends with its connection */
+  HTTP_TUNNEL,      /* WebSocket: a request that asks for it, a 101 that grants it; no messages
+                       any more but bytes both ways until the connections end */
 };
 
 struct http_head {
@@ -91,7 +93,6 @@ struct http_head {
   int64_t content_length;    /* bytes; -1 when not given */
   bool keep_alive;           /* HTTP/1: the sender would keep the connection */
   bool expect_continue;      /* RFC 9110, 10.1.1 */
-  bool upgrade;              /* Connection lists "upgrade" and an Upgrade field is there */
   struct http_field *fields; /* field_count of field_max are in use */
   uint16_t field_count, field_max;
 };
@@ -114,6 +115,8 @@ const struct http_field *http_head_get(const struct http_head *h, enum http_name
 struct slice http_head_value(const struct http_head *h, enum http_name id);
 /* Whether a comma-separated list in any field with that id has the element. */
 bool http_head_lists(const struct http_head *h, enum http_name id, struct slice element);
+/* Whether a response's head is followed by another: 1xx, but not the 101 of a tunnel. */
+bool http_head_is_interim(const struct http_head *h);
 /* Whether the field belongs to one hop only (RFC 9110, 7.6.1): the well-known
  * ones (connection, keep-alive, proxy-connection, te, trailer, transfer-encoding,
  * upgrade, http2-settings, proxy-authenticate, proxy-authorization) and whatever

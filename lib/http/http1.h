@@ -32,11 +32,13 @@ size_t http1_head_end(struct slice in, size_t *scanned);
 
 /* Parse a complete head (`in` as delimited by http1_head_end) into *h, whose
  * array of fields the caller provides through http_head_init. Slices point into
- * `in`. Framing, content_length, keep_alive, expect_continue, upgrade and
- * authority are worked out. */
+ * `in`. Framing, content_length, keep_alive, expect_continue and authority are
+ * worked out. A request's framing is HTTP_TUNNEL when it is a GET without a body that asks
+ * for WebSocket (RFC 6455, 4.1); other upgrades are none (RFC 9110, 7.8). */
 enum err http1_parse_request(struct slice in, struct http_head *h) MUST_CHECK;
 /* `method` is that of the request answered: HEAD has no body, whatever the head
- * says (RFC 9112, 6.3). 1xx, 204 and 304 have none either. */
+ * says (RFC 9112, 6.3). 1xx, 204 and 304 have none either. A 101 to WebSocket has
+ * framing HTTP_TUNNEL, asked for or not. */
 enum err http1_parse_response(struct slice in, enum http_method method,
                               struct http_head *h) MUST_CHECK;
 
@@ -71,7 +73,7 @@ void http1_body_init(struct http1_body *b, const struct http_head *h);
 enum http1_event http1_body_next(struct http1_body *b, struct slice *in, struct slice *span,
                                  struct slice *value);
 /* Whether the end of the connection is a proper end of this body
- * (only for HTTP_UNTIL_CLOSE, or after HTTP1_END). */
+ * (only for HTTP_UNTIL_CLOSE and HTTP_TUNNEL, or after HTTP1_END). */
 bool http1_body_may_close(const struct http1_body *b);
 
 /* Writers. They append to caller's memory through a bounded cursor and never
@@ -88,6 +90,8 @@ void http1_put_status_line(struct http1_out *o, int status, struct slice reason)
 /* "name: value\r\n" */
 void http1_put_field(struct http1_out *o, struct slice name, struct slice value);
 void http1_put_number_field(struct http1_out *o, struct slice name, int64_t value);
+/* The two fields of a tunnel's request and of its 101 (RFC 6455, 4). */
+void http1_put_upgrade(struct http1_out *o);
 /* The empty line. */
 void http1_put_end(struct http1_out *o);
 /* "SIZE\r\n" in hexadecimal into at least HTTP1_CHUNK_HEAD_BYTES; returns its length. The chunk's

@@ -3,7 +3,7 @@
 #include "lib/http/http1.h"
 
 enum body_state {
-  BODY_PLAIN,       /* a length, or until close */
+  BODY_PLAIN,       /* a length, until close, or a tunnel */
   CHUNK_SIZE_FIRST, /* at least one digit must come */
   CHUNK_SIZE,
   CHUNK_EXTENSION, /* ignored to the end of the line */
@@ -28,7 +28,7 @@ void http1_body_init(struct http1_body *b, const struct http_head *h) {
 }
 
 bool http1_body_may_close(const struct http1_body *b) {
-  return b->framing == HTTP_UNTIL_CLOSE || b->state == BODY_DONE;
+  return b->framing == HTTP_UNTIL_CLOSE || b->framing == HTTP_TUNNEL || b->state == BODY_DONE;
 }
 
 static int digit_of(char c) {

@@ -97,8 +97,15 @@ static enum err framing_collect(const struct http_head *h, struct framing_facts 
 static void connection_read(struct http_head *h) {
   h->keep_alive = h->minor_version >= 1 ? !http_head_lists(h, HTTP_CONNECTION, SLICE("close"))
                                         : http_head_lists(h, HTTP_CONNECTION, SLICE("keep-alive"));
-  h->upgrade =
-      http_head_get(h, HTTP_UPGRADE) && http_head_lists(h, HTTP_CONNECTION, SLICE("upgrade"));
+}
+
+static bool names_websocket(const struct http_head *h) {
+  return http_head_lists(h, HTTP_UPGRADE, SLICE("websocket"));
+}
+
+static bool asks_for_tunnel(const struct http_head *h) {
+  return h->method == HTTP_GET && h->minor_version >= 1 && names_websocket(h) &&
+         http_head_lists(h, HTTP_CONNECTION, SLICE("upgrade"));
 }
 
 /* "http://host/path?query" becomes "/path?query" for host (RFC 9112, 3.2.2). */
@@ -179,6 +186,8 @@ enum err http1_parse_request(struct slice in, struct http_head *h) {
                        slice_equal_nocase(http_head_value(h, HTTP_EXPECT), SLICE("100-continue"));
   h->content_length = facts.length;
   h->framing = facts.codings ? HTTP_CHUNKED : facts.length > 0 ? HTTP_LENGTH : HTTP_NO_BODY;
+  if (h->framing == HTTP_NO_BODY && asks_for_tunnel(h))
+    h->framing = HTTP_TUNNEL;
   return OK;
 }
 
@@ -213,10 +222,15 @@ enum err http1_parse_response(struct slice in, enum http_method method, struct h
     return e;
   connection_read(h);
   h->content_length = facts.length;
-  if (method == HTTP_HEAD || h->status < 200 || h->status == 204 || h->status == 304)
+  if (h->status == 101 && names_websocket(h))
+    h->framing = HTTP_TUNNEL;
+  else if (method == HTTP_HEAD || h->status < 200 || h->status == 204 || h->status == 304)
     h->framing = HTTP_NO_BODY;
   else
-    h->framing = facts.codings ? HTTP_CHUNKED : facts.lengths ? HTTP_LENGTH : HTTP_UNTIL_CLOSE;
+    h->framing = facts.codings       ? HTTP_CHUNKED
+                 : facts.length == 0 ? HTTP_NO_BODY
+                 : facts.lengths     ? HTTP_LENGTH
+                                     : HTTP_UNTIL_CLOSE;
   if (h->framing == HTTP_UNTIL_CLOSE)
     h->keep_alive = false;
   return OK;

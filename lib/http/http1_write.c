@@ -49,6 +49,11 @@ void http1_put_number_field(struct http1_out *o, struct slice name, int64_t valu
   http1_put_field(o, name, slice_of(digits + at, sizeof digits - at));
 }
 
+void http1_put_upgrade(struct http1_out *o) {
+  http1_put_field(o, SLICE("connection"), SLICE("Upgrade"));
+  http1_put_field(o, SLICE("upgrade"), SLICE("websocket"));
+}
+
 void http1_put_end(struct http1_out *o) {
   http1_put(o, SLICE("\r\n"));
 }

@@ -23,8 +23,8 @@ struct json_member {
   enum json_member_result result;
   int state, depth;
   bool matches, escaped, overflown;
-  int hex_left;            /* digits of \uXXXX still to come */
-  uint32_t code, high;     /* of it; the first half of a surrogate pair */
+  int hex_left;        /* digits of \uXXXX still to come */
+  uint32_t code, high; /* of it; the first half of a surrogate pair */
   char text[JSON_MEMBER_BYTES_MAX + 4];
   size_t len; /* of the text: the key being read, in the end the value, as UTF-8 */
 };

@@ -87,7 +87,8 @@ static void on_end(struct transport *t, enum transport_end end) {
   struct client *c = container_of(t, struct client, transport);
   if (end == TRANSPORT_TLS_FAILED)
     cell_add(&c->worker->cell->tls_failures, 1);
-  client_close(c, false);
+  if (end != TRANSPORT_EOF || !c->protocol || !c->protocol->ended(c))
+    client_close(c, false);
 }
 
 static const struct transport_events client_events = {

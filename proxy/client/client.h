@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "lib/base/list.h"
+#include "lib/base/stash.h"
 #include "lib/http/http1.h"
 #include "lib/net/deadline.h"
 #include "lib/net/transport.h"
@@ -35,14 +36,19 @@ struct client_protocol {
   void (*bytes)(struct client *c, struct slice bytes);
   void (*drained)(struct client *c);
   void (*expired)(struct client *c); /* the deadline has passed */
-  void (*stop)(struct client *c);    /* the worker is stopping: no new requests */
-  void (*close)(struct client *c);   /* the connection is gone: requests leave, memory goes */
+  /* The client will send no more. False: it counts as gone. True: the connection is kept until
+   * what it has sent is delivered. */
+  bool (*ended)(struct client *c);
+  void (*stop)(struct client *c);  /* the worker is stopping: no new requests */
+  void (*close)(struct client *c); /* the connection is gone: requests leave, memory goes */
 };
 
 /* Where HTTP/1 stands on a connection. */
 enum http1_place {
   HTTP1_AT_HEAD,    /* waiting for a request head, or in the middle of one */
   HTTP1_AT_BODY,    /* its body goes into the request's pipe */
+  HTTP1_AT_UPGRADE, /* asked for a tunnel; what comes before its answer waits in the pipe */
+  HTTP1_AT_TUNNEL,  /* all that comes goes into the pipe, until the end */
   HTTP1_AT_ANSWER,  /* read to its end; the answer is still to come */
   HTTP1_AT_DISCARD, /* answered already; the rest of the body is read and dropped */
   HTTP1_AT_END,     /* nothing more will be read */
@@ -52,8 +58,8 @@ struct http1_client {
   enum http1_place place;
   struct request *request; /* one at a time; pipelined ones wait in the stash */
   struct http1_body body;
-  char *stash; /* bytes read and not yet understood */
-  size_t stash_len, stash_room, scanned;
+  struct stash stash; /* bytes read and not yet understood */
+  size_t scanned;
   int64_t discarded; /* bytes dropped of a body nobody wants */
   struct post next_post;
   bool in_read, head_begun, keep_alive, chunked, until_close, broken;

@@ -1,8 +1,9 @@
 /* HTTP/1 from a client: reading requests, one after the other (RFC 9112).
  *
  * Heads are parsed where they were read. Only an incomplete head, or what a client
- * sent before its turn (pipelining), is copied into the stash. */
-#include <stdlib.h>
+ * sent before its turn (pipelining), is copied into the stash. After a request for a
+ * tunnel nothing is parsed any more: once it is granted bytes go both ways until the
+ * end, and when it is refused the connection is closed behind the answer. */
 #include <string.h>
 
 #include "proxy/client/client.h"
@@ -13,53 +14,20 @@
 enum {
   DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants, to keep the connection */
   DISCARD_LIMIT_US = 2 * 1000 * 1000,
-  STASH_KEEP_BYTES = 4096, /* a larger one is freed as soon as it is empty */
 };
-
-/* One read behind a head that is not complete. */
-static size_t stash_limit(const struct client *c) {
-  return (size_t)c->worker->config->head_limit_bytes + 2 * LOOP_READ_BYTES;
-}
-
-static enum err stash_append(struct client *c, struct slice bytes) {
-  struct http1_client *h = &c->http1;
-  size_t need = h->stash_len + bytes.len;
-  if (bytes.len == 0)
-    return OK;
-  if (need > stash_limit(c))
-    return ERR_LIMIT;
-  if (need > h->stash_room) {
-    size_t room = need < 2048 ? 2048 : need * 2;
-    char *grown = realloc(h->stash, room);
-    if (!grown)
-      return ERR_MEMORY;
-    h->stash = grown;
-    h->stash_room = room;
-  }
-  memcpy(h->stash + h->stash_len, bytes.data, bytes.len);
-  h->stash_len = need;
-  return OK;
-}
-
-static void stash_drop(struct client *c, size_t n) {
-  struct http1_client *h = &c->http1;
-  h->stash_len -= n;
-  memmove(h->stash, h->stash + n, h->stash_len);
-  if (h->stash_len == 0 && h->stash_room > STASH_KEEP_BYTES) {
-    free(h->stash);
-    h->stash = NULL;
-    h->stash_room = 0;
-  }
-}
 
 static void deadline_in(struct client *c, int64_t seconds) {
   deadline_set(c->worker->loop, &c->deadline, loop_now(c->worker->loop) + seconds * USEC_PER_S);
 }
 
+static bool fills_pipe(const struct http1_client *h) {
+  return h->place == HTTP1_AT_BODY || h->place == HTTP1_AT_UPGRADE || h->place == HTTP1_AT_TUNNEL;
+}
+
 /* The body's bytes have gone on: read more, unless that was paused for another reason. */
 static void body_credit(struct pipe *p, size_t n) {
   struct client *c = p->source_self;
-  if (c->http1.place == HTTP1_AT_BODY && c->transport.paused && !pipe_full(p))
+  if (fills_pipe(&c->http1) && c->transport.paused && !pipe_full(p))
     transport_resume(&c->transport);
 }
 
@@ -111,7 +79,9 @@ static void start_request(struct client *c, struct http_head *head) {
   r->request_pipe.source_self = c;
   http1_body_init(&h->body, head);
   h->place = HTTP1_AT_BODY;
-  if (head->framing == HTTP_NO_BODY) {
+  if (head->framing == HTTP_TUNNEL) {
+    h->place = HTTP1_AT_UPGRADE;
+  } else if (head->framing == HTTP_NO_BODY) {
     h->place = HTTP1_AT_ANSWER;
     request_body_end(r);
   } else {
@@ -206,6 +176,14 @@ static void body_bytes(struct client *c, struct slice span) {
   }
 }
 
+static size_t read_tunnel(struct client *c, struct slice in) {
+  struct http1_client *h = &c->http1;
+  request_body(h->request, in);
+  if (fills_pipe(h) && pipe_full(&h->request->request_pipe))
+    transport_pause(&c->transport);
+  return in.len;
+}
+
 /* Returns how many bytes were used. Stops when the place changes. */
 static size_t read_body(struct client *c, struct slice in) {
   struct http1_client *h = &c->http1;
@@ -238,6 +216,8 @@ static size_t consume(struct client *c, struct slice in) {
       n = read_head(c, in);
     else if (h->place == HTTP1_AT_BODY || h->place == HTTP1_AT_DISCARD)
       n = read_body(c, in);
+    else if (h->place == HTTP1_AT_UPGRADE || h->place == HTTP1_AT_TUNNEL)
+      n = read_tunnel(c, in);
     else if (h->place == HTTP1_AT_END)
       n = in.len;
     if (n == 0)
@@ -256,29 +236,24 @@ static void head_begun(struct client *c) {
 }
 
 static void take_in(struct client *c, struct slice bytes) {
-  struct http1_client *h = &c->http1;
-  if (h->stash_len == 0) {
+  struct stash *stash = &c->http1.stash;
+  if (stash->len == 0) {
     size_t used = consume(c, bytes);
-    bytes = slice_skip(bytes, used);
-    if (bytes.len == 0 || c->closed)
-      return;
-    if (stash_append(c, bytes) != OK)
+    if (!c->closed && stash_append(stash, slice_skip(bytes, used)) != OK)
       client_close(c, false);
+  } else if (stash_append(stash, bytes) != OK) {
+    client_close(c, false);
   } else {
-    if (stash_append(c, bytes) != OK) {
-      client_close(c, false);
-      return;
-    }
-    size_t used = consume(c, slice_of(h->stash, h->stash_len));
+    size_t used = consume(c, stash_slice(stash));
     if (!c->closed)
-      stash_drop(c, used);
+      stash_drop(stash, used);
   }
 }
 
 /* What is left over belongs to a later turn: until then no more is read. */
 static void settle(struct client *c) {
   struct http1_client *h = &c->http1;
-  if (c->closed || h->stash_len == 0)
+  if (c->closed || h->stash.len == 0)
     return;
   if (h->place == HTTP1_AT_HEAD)
     head_begun(c);
@@ -309,7 +284,7 @@ bool client_http1_keeps(const struct client *c) {
   if (!h->keep_alive || c->worker->stopping)
     return false;
   if (h->place != HTTP1_AT_BODY)
-    return true;
+    return h->place != HTTP1_AT_UPGRADE;
   /* A client that waits for 100 may never send the body; one that is sending much
    * is not worth listening to. */
   return !h->request->head.expect_continue && h->body.framing == HTTP_LENGTH &&
@@ -331,6 +306,8 @@ void client_http1_next(struct client *c) {
   if (h->broken) {
     h->place = HTTP1_AT_END;
     h->until_close ? client_close(c, true) : client_finish(c);
+  } else if (c->transport.ended) {
+    client_close(c, false);
   } else if (h->place == HTTP1_AT_BODY) {
     discard_rest(c);
   } else if (!h->keep_alive || c->worker->stopping) {
@@ -340,7 +317,7 @@ void client_http1_next(struct client *c) {
     h->place = HTTP1_AT_HEAD;
     h->head_begun = false;
     deadline_in(c, c->worker->config->idle_timeout_s);
-    if (!h->in_read && (h->stash_len || c->transport.paused))
+    if (!h->in_read && (h->stash.len || c->transport.paused))
       loop_post(c->worker->loop, &h->next_post);
   }
 }
@@ -374,7 +351,7 @@ static void http1_expired(struct client *c) {
                                   .message = "The request body did not arrive in time."});
     h->place = HTTP1_AT_ANSWER;
     request_end(h->request, END_TIMEOUT);
-  } else if (h->place == HTTP1_AT_HEAD && h->stash_len) {
+  } else if (h->place == HTTP1_AT_HEAD && h->stash.len) {
     refuse(c, (struct failure){.status = 408,
                                .type = "invalid_request_error",
                                .code = "request_timeout",
@@ -384,8 +361,34 @@ static void http1_expired(struct client *c) {
   }
 }
 
+/* Nobody reads the rest of the answer. */
+static size_t drop_write(struct pipe *p, struct slice bytes) {
+  return bytes.len;
+}
+
+static void drop_end(struct pipe *p) {
+  struct client *c = p->sink_self;
+  request_response_complete(c->http1.request);
+}
+
+static const struct pipe_sink_ops drop_sink = {.write = drop_write, .end = drop_end};
+
+/* A tunnel's last bytes still go to the replica, then its end. */
+static bool http1_ended(struct client *c) {
+  struct http1_client *h = &c->http1;
+  if (h->place != HTTP1_AT_TUNNEL)
+    return false;
+  struct request *r = h->request;
+  h->place = HTTP1_AT_END;
+  deadline_clear(&c->deadline);
+  request_body_end(r);
+  if (!r->finished)
+    pipe_connect(&r->response_pipe, &drop_sink, c);
+  return true;
+}
+
 static void http1_stop(struct client *c) {
-  if (!c->http1.request && c->http1.place == HTTP1_AT_HEAD && c->http1.stash_len == 0)
+  if (!c->http1.request && c->http1.place == HTTP1_AT_HEAD && c->http1.stash.len == 0)
     client_finish(c);
 }
 
@@ -395,12 +398,12 @@ static void http1_close(struct client *c) {
   if (h->request)
     request_leave(h->request);
   post_cancel(&h->next_post);
-  free(h->stash);
-  h->stash = NULL;
-  h->stash_len = h->stash_room = 0;
+  stash_free(&h->stash);
 }
 
 void client_http1_start(struct client *c) {
+  size_t limit = (size_t)c->worker->config->head_limit_bytes + 2 * LOOP_READ_BYTES;
+  c->http1.stash = (struct stash)STASH_INIT(limit); /* one read behind an incomplete head */
   post_init(&c->http1.next_post, next_run);
 }
 
@@ -408,6 +411,7 @@ const struct client_protocol client_http1 = {
     .bytes = http1_bytes,
     .drained = http1_drained,
     .expired = http1_expired,
+    .ended = http1_ended,
     .stop = http1_stop,
     .close = http1_close,
 };

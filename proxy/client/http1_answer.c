@@ -12,6 +12,12 @@ static bool put(struct client *c, const struct iovec *iov, int count) {
   return false;
 }
 
+/* What comes from the client now goes on to the replica, its last bytes before its end too. */
+static void open_tunnel(struct client *c) {
+  c->http1.place = HTTP1_AT_TUNNEL;
+  transport_keep_buffered(&c->transport);
+}
+
 /* A client that takes nothing is given write_stall_s. */
 static bool stalled(struct client *c) {
   if (!transport_full(&c->transport))
@@ -72,7 +78,7 @@ static void put_fields(struct http1_out *out, const struct http_head *h) {
 static void put_framing(struct http1_out *out, const struct client *c, const struct http_head *h) {
   if (c->http1.chunked)
     http1_put_field(out, SLICE("transfer-encoding"), SLICE("chunked"));
-  else if (h->content_length >= 0 && h->status != 204)
+  else if (h->content_length >= 0 && h->status >= 200 && h->status != 204)
     http1_put_number_field(out, SLICE("content-length"), h->content_length);
 }
 
@@ -81,7 +87,9 @@ static bool old_client(const struct request *r) {
 }
 
 static void put_connection(struct http1_out *out, const struct client *c, const struct request *r) {
-  if (!c->http1.keep_alive)
+  if (c->http1.place == HTTP1_AT_TUNNEL)
+    http1_put_upgrade(out);
+  else if (!c->http1.keep_alive)
     http1_put_field(out, SLICE("connection"), SLICE("close"));
   else if (old_client(r))
     http1_put_field(out, SLICE("connection"), SLICE("keep-alive"));
@@ -91,8 +99,9 @@ static void send_head(struct client *c, struct request *r, const struct http_hea
                       struct slice body) {
   struct http1_client *h1 = &c->http1;
   bool has_body = r->head.method != HTTP_HEAD && h->framing != HTTP_NO_BODY;
-  h1->chunked = has_body && h->framing != HTTP_LENGTH && !old_client(r);
-  h1->until_close = has_body && h->framing != HTTP_LENGTH && old_client(r);
+  bool endless = has_body && h->framing != HTTP_LENGTH;
+  h1->until_close = endless && (h->framing == HTTP_TUNNEL || old_client(r));
+  h1->chunked = endless && !h1->until_close;
   h1->keep_alive = client_http1_keeps(c) && !h1->until_close;
   char *start = c->worker->head_bytes;
   struct http1_out out = {start, start + WORKER_HEAD_BYTES, false};
@@ -127,6 +136,8 @@ static void answer_interim(struct request *r, const struct http_head *h) {
 
 static void answer_head(struct request *r, const struct http_head *h) {
   struct client *c = r->client;
+  if (h->framing == HTTP_TUNNEL)
+    open_tunnel(c);
   send_head(c, r, h, SLICE_NONE);
   if (!c->closed)
     pipe_connect(&r->response_pipe, &body_sink, c);

@@ -271,6 +271,10 @@ static void http2_expired(struct client *c) {
                loop_now(c->worker->loop) + PING_ANSWER_S * USEC_PER_S);
 }
 
+static bool http2_ended(struct client *c) {
+  return false;
+}
+
 static void http2_close(struct client *c) {
   struct http2_session *s = c->http2;
   list_each (node, &s->streams) {
@@ -286,6 +290,7 @@ const struct client_protocol client_http2 = {
     .bytes = http2_bytes,
     .drained = http2_drained,
     .expired = http2_expired,
+    .ended = http2_ended,
     .stop = http2_stop,
     .close = http2_close,
 };

@@ -1,8 +1,5 @@
 /* HTTP/1.1 to a replica: reading answers (RFC 9112). Bytes are parsed where they
  * were read and handed on at once. Requests are written in http1_send.c. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "proxy/replica/http1.h"
 #include "proxy/replica/loss.h"
 #include "proxy/request/request.h"
@@ -37,9 +34,12 @@ static void broke_in_body(struct replica_connection *rc) {
 }
 
 /* The answer is complete. The connection goes back before the client hears of it:
- * its next request may want it. */
+ * its next request may want it. A tunnel is over for both directions. */
 static void answer_over(struct replica_connection *rc) {
   struct request *r = rc->request;
+  if (rc->tunnel)
+    pipe_close(&r->request_pipe);
+  rc->tunnel = rc->link.cut = false;
   if (rc->sent) {
     r->lease = NULL;
     replica_http1_return(rc);
@@ -62,19 +62,26 @@ static enum err parse_head(struct replica_connection *rc, struct slice in, struc
   http_head_init(h, w->fields, WORKER_FIELDS_MAX - REPLICA_HEAD_SPARE);
   enum err e = http1_parse_response(in, rc->request->head.method, h);
   h->field_max = WORKER_FIELDS_MAX;
-  return e ? e : h->status == 101 ? ERR_SYNTAX : OK;
+  bool granted = h->framing == HTTP_TUNNEL && rc->request->head.framing == HTTP_TUNNEL;
+  return e ? e : h->status == 101 && !granted ? ERR_SYNTAX : OK;
 }
 
 static void final_head(struct replica_connection *rc, struct http_head *h) {
   struct request *r = rc->request;
   http1_body_init(&rc->body, h);
   rc->head_seen = true;
-  rc->reusable = h->keep_alive;
+  rc->reusable = h->keep_alive && r->head.framing != HTTP_TUNNEL;
+  rc->tunnel = h->framing == HTTP_TUNNEL;
+  rc->link.cut = rc->tunnel;
   deadline_clear(&rc->link.deadline);
   pipe_forget(&r->request_pipe);
   r->response_pipe.source = &answer_source;
   r->response_pipe.source_self = r;
-  if (request_response_head(r, h) && rc->request == r && h->framing == HTTP_NO_BODY)
+  if (!request_response_head(r, h) || rc->request != r)
+    return;
+  if (rc->tunnel)
+    replica_http1_open_tunnel(rc);
+  else if (h->framing == HTTP_NO_BODY)
     answer_over(rc);
 }
 
@@ -89,7 +96,7 @@ static size_t read_head(struct replica_connection *rc, struct slice in) {
     lost_before_head(rc, "The model server's answer is not valid HTTP/1.1.", false);
     return in.len;
   }
-  if (h.status < 200)
+  if (http_head_is_interim(&h))
     request_response_head(rc->request, &h);
   else
     final_head(rc, &h);
@@ -142,24 +149,6 @@ static size_t consume(struct replica_connection *rc, struct slice in) {
   return before - in.len;
 }
 
-static enum err stash_append(struct replica_connection *rc, struct slice bytes) {
-  size_t need = rc->stash_len + bytes.len;
-  if (need > REPLICA_STASH_BYTES_MAX)
-    return ERR_LIMIT;
-  if (need > rc->stash_room) {
-    size_t room = need < 2048 ? 2048 : need * 2;
-    char *grown = realloc(rc->stash, room);
-    if (!grown)
-      return ERR_MEMORY;
-    rc->stash = grown;
-    rc->stash_room = room;
-  }
-  if (bytes.len)
-    memcpy(rc->stash + rc->stash_len, bytes.data, bytes.len);
-  rc->stash_len = need;
-  return OK;
-}
-
 static void too_large(struct replica_connection *rc) {
   if (rc->head_seen)
     broke_in_body(rc);
@@ -169,7 +158,7 @@ static void too_large(struct replica_connection *rc) {
 
 /* What is left is the beginning of a head or of a trailer line. */
 static void keep_rest(struct replica_connection *rc, struct slice rest) {
-  if (rest.len && rc->request && !rc->link.closed && stash_append(rc, rest) != OK)
+  if (rest.len && rc->request && !rc->link.closed && stash_append(&rc->stash, rest) != OK)
     too_large(rc);
 }
 
@@ -182,22 +171,19 @@ static void on_bytes(struct transport *t, struct slice bytes) {
     return;
   }
   rc->heard = true;
-  if (rc->stash_len == 0) {
+  if (rc->stash.len == 0) {
     size_t used = consume(rc, bytes);
     keep_rest(rc, slice_skip(bytes, used));
     return;
   }
-  if (stash_append(rc, bytes) != OK) {
+  if (stash_append(&rc->stash, bytes) != OK) {
     too_large(rc);
     return;
   }
-  struct slice all = slice_of(rc->stash, rc->stash_len);
-  rc->stash_len = 0; /* what follows the answer's end may look whether it is clean */
+  /* Emptied first: what follows the answer's end may look whether it is clean. */
+  struct slice all = stash_take(&rc->stash);
   size_t used = consume(rc, all);
-  if (rc->link.closed || !rc->request)
-    return;
-  rc->stash_len = all.len - used;
-  memmove(rc->stash, all.data + used, rc->stash_len);
+  keep_rest(rc, slice_skip(all, used));
 }
 
 static void on_ready(struct transport *t) {
@@ -212,6 +198,8 @@ static void on_ready(struct transport *t) {
 
 static void on_drained(struct transport *t) {
   struct replica_connection *rc = connection_of(t);
+  if (rc->tunnel && !t->finishing)
+    deadline_clear(&rc->link.deadline);
   if (rc->request)
     pipe_pump(&rc->request->request_pipe);
 }
@@ -224,7 +212,7 @@ static void on_end(struct transport *t, enum transport_end end) {
     lost_before_head(rc, "The model server refused the connection.", true);
   else if (!rc->head_seen)
     lost_before_head(rc, "The model server closed the connection without an answer.", false);
-  else if (end == TRANSPORT_EOF && http1_body_may_close(&rc->body))
+  else if (t->finishing || (end == TRANSPORT_EOF && http1_body_may_close(&rc->body)))
     answer_over(rc);
   else
     broke_in_body(rc);
@@ -237,10 +225,19 @@ const struct transport_events replica_http1_events = {
     .on_end = on_end,
 };
 
+static void tunnel_stalled(struct replica_connection *rc) {
+  if (rc->link.transport.bytes_out != rc->stall_mark)
+    replica_http1_watch_tunnel(rc);
+  else
+    broke_in_body(rc);
+}
+
 void replica_http1_expired(struct replica_link *l) {
   struct replica_connection *rc = container_of(l, struct replica_connection, link);
   if (!rc->request)
     link_close(l);
+  else if (rc->tunnel)
+    tunnel_stalled(rc);
   else if (!l->connected)
     lost_before_head(rc, "The connection to the model server timed out.", true);
   else

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "lib/base/stash.h"
 #include "lib/http/http1.h"
 #include "proxy/replica/link.h"
 
@@ -18,14 +19,16 @@ struct replica_connection {
   struct request *request;  /* NULL while idle */
   /* the answer being read; see http1.c */
   struct http1_body body;
-  char *stash; /* bytes of an incomplete head or trailer line */
-  size_t stash_len, stash_room, scanned;
-  bool used;      /* has served a request before this one */
-  bool heard;     /* bytes of this answer have come */
-  bool head_seen; /* the final head has come */
-  bool reusable;  /* as far as the answer's head says */
-  bool sent;      /* the whole request has been given to the transport */
-  bool chunked;   /* how the request's body is sent */
+  struct stash stash; /* bytes of an incomplete head or trailer line */
+  size_t scanned;
+  bool used;           /* has served a request before this one */
+  bool heard;          /* bytes of this answer have come */
+  bool head_seen;      /* the final head has come */
+  bool reusable;       /* as far as the answer's head says */
+  bool sent;           /* the whole request has been given to the transport */
+  bool chunked;        /* how the request's body is sent */
+  bool tunnel;         /* past its 101: cut before its end it is reset */
+  uint64_t stall_mark; /* transport.bytes_out when the deadline was set for a tunnel */
 };
 
 enum {
@@ -40,5 +43,9 @@ enum err replica_http1_lease(struct request *r) MUST_CHECK;
 void replica_http1_return(struct replica_connection *rc);
 /* How it is written and let go of (http1_send.c), and how it is read (http1.c). */
 extern const struct replica_ops replica_http1;
+/* The 101 has gone to the client: its bytes go on as they are. */
+void replica_http1_open_tunnel(struct replica_connection *rc);
+/* A tunnel's replica must take something within write_stall_s. */
+void replica_http1_watch_tunnel(struct replica_connection *rc);
 extern const struct transport_events replica_http1_events;
 void replica_http1_expired(struct replica_link *l);

@@ -1,5 +1,4 @@
 /* HTTP/1.1 to a replica: which connection a request gets. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/pool.h"
@@ -18,7 +17,7 @@ static void closed(struct replica_link *l) {
 
 static void release(struct replica_link *l) {
   struct replica_connection *rc = connection_of(l);
-  free(rc->stash);
+  stash_free(&rc->stash);
   pool_put(l->worker->replica_connections, rc);
 }
 
@@ -31,7 +30,7 @@ static const struct link_ops connection_ops = {
 
 /* Not kept: what is not between two messages, and what nobody will ask for again. */
 static bool worth_keeping(const struct replica_connection *rc) {
-  return rc->reusable && rc->sent && !rc->stash_len && link_worth_keeping(&rc->link);
+  return rc->reusable && rc->sent && !rc->stash.len && link_worth_keeping(&rc->link);
 }
 
 void replica_http1_return(struct replica_connection *rc) {
@@ -60,6 +59,7 @@ static struct replica_connection *connect_new(struct worker *w, struct replica *
   if (!rc)
     return NULL;
   memset(rc, 0, sizeof *rc);
+  rc->stash = (struct stash)STASH_INIT(REPLICA_STASH_BYTES_MAX);
   if (link_open(&rc->link, w, replica, &connection_ops) == OK)
     return rc;
   pool_put(w->replica_connections, rc);
@@ -73,7 +73,7 @@ enum err replica_http1_lease(struct request *r) {
   if (!rc)
     return ERR_IO;
   rc->request = r;
-  rc->heard = rc->head_seen = rc->reusable = rc->sent = rc->chunked = false;
+  rc->heard = rc->head_seen = rc->reusable = rc->sent = rc->chunked = rc->tunnel = false;
   rc->scanned = 0;
   r->lease = rc;
   r->lease_reused = rc->used;

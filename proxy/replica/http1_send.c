@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lib/http/http1.h"
+#include "proxy/config/config.h"
 #include "proxy/replica/forward.h"
 #include "proxy/replica/http1.h"
 #include "proxy/request/request.h"
@@ -11,11 +12,26 @@ static bool put(struct replica_connection *rc, const struct iovec *iov, int coun
   return transport_send(&rc->link.transport, iov, count) == OK;
 }
 
+void replica_http1_watch_tunnel(struct replica_connection *rc) {
+  rc->stall_mark = rc->link.transport.bytes_out;
+  struct worker *w = rc->link.worker;
+  deadline_set(w->loop, &rc->link.deadline,
+               loop_now(w->loop) + w->config->write_stall_s * USEC_PER_S);
+}
+
+static bool full(struct replica_connection *rc) {
+  if (!transport_full(&rc->link.transport))
+    return false;
+  if (rc->tunnel && rc->link.deadline.at == USEC_NEVER)
+    replica_http1_watch_tunnel(rc);
+  return true;
+}
+
 /* A write that failed is reported by the loop as the connection's end; until then
  * the bytes count as taken. */
 static size_t body_write(struct pipe *p, struct slice bytes) {
   struct replica_connection *rc = p->sink_self;
-  if (bytes.len == 0 || transport_full(&rc->link.transport))
+  if (bytes.len == 0 || full(rc))
     return 0;
   char size[HTTP1_CHUNK_HEAD_BYTES];
   if (!rc->chunked) {
@@ -48,7 +64,19 @@ static void body_end(struct pipe *p) {
   rc->sent = true;
 }
 
+/* The client has closed; the replica is given time to do so. */
+static void tunnel_end(struct pipe *p) {
+  struct replica_connection *rc = p->sink_self;
+  transport_finish(&rc->link.transport);
+  replica_http1_watch_tunnel(rc);
+}
+
 static const struct pipe_sink_ops body_sink = {.write = body_write, .end = body_end};
+static const struct pipe_sink_ops tunnel_sink = {.write = body_write, .end = tunnel_end};
+
+void replica_http1_open_tunnel(struct replica_connection *rc) {
+  pipe_connect(&rc->request->request_pipe, &tunnel_sink, rc);
+}
 
 struct request_head {
   struct forward forward;
@@ -80,6 +108,8 @@ static bool put_head(struct request_head *h, struct request *r, bool chunked) {
   http1_put_request_line(&h->out, r->head.method_text, target);
   http1_put_field(&h->out, SLICE("host"), forward_authority(r));
   bool good = target.data && forward_fields(&h->forward, r);
+  if (r->head.framing == HTTP_TUNNEL)
+    http1_put_upgrade(&h->out);
   put_framing(&h->out, &r->head, chunked);
   http1_put_end(&h->out);
   return good && !h->out.failed;
@@ -98,7 +128,10 @@ static void start(struct request *r) {
     return;
   }
   deadline_set(r->worker->loop, &rc->link.deadline, forward_head_due(r));
-  pipe_connect(&r->request_pipe, &body_sink, rc);
+  if (r->head.framing == HTTP_TUNNEL) /* what the client sends waits for the 101 */
+    rc->sent = true;
+  else
+    pipe_connect(&r->request_pipe, &body_sink, rc);
 }
 
 const struct replica_ops replica_http1 = {

@@ -70,7 +70,7 @@ void link_close(struct replica_link *l) {
   link_work(l);
   list_remove(&l->node);
   list_remove(&l->worker_node);
-  transport_close(&l->transport, false);
+  transport_close(&l->transport, l->cut);
   deadline_close(l->worker->loop, &l->deadline);
   l->ops->closed(l);
   loop_post(l->worker->loop, &l->free_post);

@@ -35,6 +35,7 @@ struct replica_link {
   struct deadline deadline; /* connecting, waiting or resting */
   struct post free_post;
   bool connected, resting, closed;
+  bool cut; /* closing it is an end before the end: with RST */
 };
 
 /* Begins to connect, within connect_timeout_s, a link whose memory is zeroed. On

@@ -279,7 +279,7 @@ void request_leave(struct request *r) {
 }
 
 bool request_response_head(struct request *r, struct http_head *h) {
-  if (h->status < 200) {
+  if (http_head_is_interim(h)) {
     r->client_ops->interim(r, h);
     return true;
   }

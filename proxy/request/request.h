@@ -54,8 +54,8 @@ struct response_step {
 struct client_ops {
   /* An interim (1xx) head. */
   void (*interim)(struct request *r, const struct http_head *h);
-  /* The final head. Body bytes follow through the response pipe, whose sink the
-   * client side connects here; without a body (h->framing HTTP_NO_BODY or HEAD) the answer is
+  /* The final head (of a tunnel: the 101). Body bytes follow through the response pipe, whose sink
+   * the client side connects here; without a body (h->framing HTTP_NO_BODY or HEAD) the answer is
    * complete. */
   void (*head)(struct request *r, const struct http_head *h);
   /* A complete answer of our own. */

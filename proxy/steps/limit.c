@@ -20,7 +20,19 @@ static enum step_result check_token(struct request *r) {
                           .retry_after_s = (retry_us + USEC_PER_S - 1) / USEC_PER_S});
 }
 
+static enum step_result check_tunnel(struct request *r) {
+  if (r->endpoint->def->protocol == ENDPOINT_HTTP1)
+    return STEP_NEXT;
+  return request_fail(
+      r, (struct failure){.status = 501,
+                          .type = "invalid_request_error",
+                          .code = "websocket_not_supported",
+                          .message = "This endpoint is reached over HTTP/2: no WebSocket there."});
+}
+
 static enum step_result check_body(struct request *r) {
+  if (r->head.framing == HTTP_TUNNEL) /* no body, and without an end */
+    return check_tunnel(r);
   int64_t limit = r->endpoint->def->body_limit_bytes;
   r->body_limit_bytes = limit ? limit : r->worker->config->body_limit_bytes;
   if (!r->body_limit_bytes)

@@ -50,8 +50,9 @@ static void stop_looking(struct request *r) {
 
 static enum step_result begin_looking(struct request *r) {
   if (r->request_pipe.ended)
-    return missing(r, "At this host the \"model\" of a JSON body says which endpoint is meant; there "
-                      "is no body.");
+    return missing(r,
+                   "At this host the \"model\" of a JSON body says which endpoint is meant; there "
+                   "is no body.");
   r->seek = arena_alloc(&r->arena, sizeof *r->seek);
   if (!r->seek)
     return missing(r, "The proxy has no memory left to look for the model.");

@@ -154,7 +154,7 @@ class Headrace:
         if tls:
             context = ssl.create_default_context(cafile=str(self.directory / "ca.pem"))
             context.set_alpn_protocols([alpn])
-            link = context.wrap_socket(link, server_hostname="localhost")
+            link = context.wrap_socket(link, server_hostname="localhost", suppress_ragged_eofs=False)
         return link
 
     def call(self, method="POST", path=CHAT, body=BODY, host="ep.localhost", token=None, tls=False, **headers):

@@ -9,6 +9,7 @@
 #include "lib/base/heap.h"
 #include "lib/base/map.h"
 #include "lib/base/pool.h"
+#include "lib/base/stash.h"
 
 Test(chunkq, gives_back_what_was_put_in_however_it_is_taken) {
   struct pool *chunks = pool_new(CHUNK_OBJECT_BYTES, 4, 0);
@@ -101,4 +102,27 @@ Test(buf, fails_once_and_for_all) {
   buf_str(&b, "x");
   cr_assert(b.failed);
   buf_free(&b);
+}
+
+Test(stash, keeps_what_is_left_and_stops_at_its_limit) {
+  struct stash s = STASH_INIT(10000);
+  char bytes[6000];
+  for (size_t i = 0; i < sizeof bytes; i++)
+    bytes[i] = (char)(i * 31);
+  cr_assert_eq(stash_append(&s, SLICE_NONE), OK);
+  cr_assert_null(s.data, "nothing in it, no memory");
+  cr_assert_eq(stash_append(&s, slice_of(bytes, sizeof bytes)), OK);
+  cr_assert_eq(stash_append(&s, slice_of(bytes, sizeof bytes)), ERR_LIMIT);
+  cr_assert_eq(stash_append(&s, slice_of(bytes, 4000)), OK);
+  cr_assert_eq(stash_append(&s, SLICE("x")), ERR_LIMIT);
+  stash_drop(&s, 5000);
+  cr_assert_eq(s.len, 5000);
+  cr_assert_arr_eq(s.data, bytes + 5000, 1000);
+  struct slice all = stash_take(&s);
+  cr_assert(all.len == 5000 && s.len == 0);
+  cr_assert_eq(stash_append(&s, slice_skip(all, 1000)), OK);
+  cr_assert_arr_eq(s.data, bytes, 4000);
+  stash_drop(&s, 4000);
+  cr_assert(s.len == 0 && s.room == 0, "large memory is not kept");
+  stash_free(&s);
 }

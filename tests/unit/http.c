@@ -79,6 +79,52 @@ Test(http1, reads_what_is_said) {
   cr_assert_eq(request("OPTIONS * HTTP/1.1\r\n" HOST "\r\n"), OK);
 }
 
+#define UPGRADE "Connection: keep-alive, Upgrade\r\nUpgrade: "
+
+Test(http1, tells_who_asks_for_a_tunnel) {
+  cr_assert_eq(request("GET / HTTP/1.1\r\n" HOST UPGRADE "WebSocket\r\n\r\n"), OK);
+  cr_assert_eq(head.framing, HTTP_TUNNEL);
+  cr_assert_eq(request("GET / HTTP/1.1\r\n" HOST UPGRADE "h2c, websocket\r\n\r\n"), OK);
+  cr_assert_eq(head.framing, HTTP_TUNNEL);
+  static const char *const others[] = {
+      "GET / HTTP/1.1\r\n" HOST UPGRADE "h2c\r\n\r\n",
+      "GET / HTTP/1.1\r\n" HOST UPGRADE "websocket/2\r\n\r\n",
+      "GET / HTTP/1.1\r\n" HOST "Upgrade: websocket\r\n\r\n",
+      "GET / HTTP/1.1\r\n" HOST "Connection: upgrade\r\n\r\n",
+      "GET / HTTP/1.0\r\n" HOST UPGRADE "websocket\r\n\r\n",
+      "POST / HTTP/1.1\r\n" HOST UPGRADE "websocket\r\n\r\n",
+      "GET / HTTP/1.1\r\n" HOST UPGRADE "websocket\r\nContent-Length: 1\r\n\r\n",
+      "GET / HTTP/1.1\r\n" HOST UPGRADE "websocket\r\nTransfer-Encoding: chunked\r\n\r\n",
+  };
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    cr_assert_eq(request(others[i]), OK);
+    cr_assert_neq(head.framing, HTTP_TUNNEL, "case %zu", i);
+  }
+}
+
+Test(http1, tells_who_grants_a_tunnel) {
+  cr_assert_eq(response("HTTP/1.1 101 Go\r\n" UPGRADE "websocket\r\n\r\n", HTTP_GET), OK);
+  cr_assert(head.framing == HTTP_TUNNEL && !http_head_is_interim(&head));
+  cr_assert_eq(response("HTTP/1.1 101 Go\r\n" UPGRADE "h2c\r\n\r\n", HTTP_GET), OK);
+  cr_assert(head.framing == HTTP_NO_BODY && http_head_is_interim(&head));
+  cr_assert_eq(
+      response("HTTP/1.1 200 OK\r\n" UPGRADE "websocket\r\nContent-Length: 3\r\n\r\n", HTTP_GET),
+      OK);
+  cr_assert_eq(head.framing, HTTP_LENGTH);
+}
+
+Test(http1, hands_a_tunnel_out_as_it_is) {
+  struct http1_body b;
+  http_head_init(&head, fields, 16);
+  head.framing = HTTP_TUNNEL;
+  http1_body_init(&b, &head);
+  struct slice in = SLICE("0\r\n\r\n"), span, value;
+  cr_assert_eq(http1_body_next(&b, &in, &span, &value), HTTP1_DATA);
+  cr_assert(span.len == 5 && in.len == 0);
+  cr_assert_eq(http1_body_next(&b, &in, &span, &value), HTTP1_MORE);
+  cr_assert(http1_body_may_close(&b));
+}
+
 Test(http1, finds_the_end_of_an_answer) {
   cr_assert_eq(response("HTTP/1.1 200\r\n\r\n", HTTP_GET), OK);
   cr_assert(head.framing == HTTP_UNTIL_CLOSE && !head.keep_alive);
@@ -249,4 +295,9 @@ Test(json_member, has_limits) {
   memset(text, '[', sizeof text - 1);
   memcpy(text, "{\"x\":", 5);
   cr_assert_eq(seek(text, 5, value), JSON_MEMBER_BAD, "depth");
+}
+
+Test(http1, an_answer_of_no_length_is_over_with_its_head) {
+  cr_assert_eq(response("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", HTTP_GET), OK);
+  cr_assert(head.framing == HTTP_NO_BODY && head.content_length == 0);
 }
