@@ -126,7 +126,7 @@ static enum err signals_open(struct process_parts *p) {
 /* When the fleet is known, the doors are open to some purpose. */
 static void greet(struct timer *t) {
   struct process_parts *p = container_of(t, struct process_parts, greet_timer);
-  if (!p->edge || edge_ready(p->edge) || p->file->endpoint_count == 0)
+  if (!p->edge || edge_ready(p->edge))
     greeting_print(p->file);
   else if (timer_set(p->loop, t, loop_now(p->loop) + 10 * USEC_PER_MS) != OK)
     greeting_print(p->file);

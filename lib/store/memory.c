@@ -39,7 +39,7 @@ struct memory_store {
   struct token_file *token_file;
   struct token_set *tokens;   /* NULL: not read yet */
   char proxy[PROXY_ID_BYTES]; /* who publishes */
-  bool endpoints_news, loads_news, tokens_news, leads;
+  bool endpoints_news, loads_news, tokens_news, leads, led;
 };
 
 static void tell_endpoint(struct memory_store *m, const struct endpoint_entry *e) {
@@ -60,7 +60,7 @@ static void tell_endpoints(struct memory_store *m) {
     if (!e->record)
       gone = e;
   }
-  if (m->endpoints_news) {
+  if (m->endpoints_news && m->led) { /* before that the scheduler had no chance to say any */
     m->endpoints_news = false;
     WATCH_TELL(&m->watches, endpoints_known);
   }
@@ -89,15 +89,16 @@ static void tell_loads(struct memory_store *m) {
 
 static void tell(struct post *p) {
   struct memory_store *m = container_of(p, struct memory_store, post);
+  if (m->leads) {
+    m->leads = false;
+    m->led = m->endpoints_news = true;
+    WATCH_TELL(&m->watches, lead, 1);
+  }
   tell_endpoints(m);
   tell_loads(m);
   if (m->tokens_news && m->tokens) {
     m->tokens_news = false;
     WATCH_TELL(&m->watches, tokens, m->tokens);
-  }
-  if (m->leads) {
-    m->leads = false;
-    WATCH_TELL(&m->watches, lead, 1);
   }
 }
 
@@ -111,7 +112,7 @@ static void memory_watch(struct store *s, struct store_watch *w) {
   struct load_entry *l;
   for (at = 0; (l = map_next(&m->loads, &at));)
     l->news = true;
-  m->loads_news = m->tokens_news = true;
+  m->endpoints_news = m->loads_news = m->tokens_news = true;
   loop_post(m->loop, &m->post);
 }
 

@@ -491,8 +491,10 @@ struct redis_link *redis_link_free(struct redis_link *l) {
     redisAsyncFree(context);
   if (l->resolving)
     l->resolving->link = NULL;
-  if (l->dns)
+  if (l->dns) {
     evdns_base_free(l->dns, 1);
+    event_base_loop(l->loop->base, EVLOOP_NONBLOCK); /* what it gave up is freed by its callbacks */
+  }
   timer_cancel(l->loop, &l->deadline);
   timer_cancel(l->loop, &l->retry);
   free(l);

@@ -224,7 +224,10 @@ static void on_drained(struct transport *t) {
 static void on_end(struct transport *t, enum transport_end end) {
   struct replica_http2 *c = connection_of(t);
   if (!c->ready)
-    lost(c, "The model server refused the connection.", true);
+    lost(c,
+         c->link.connected ? "The model server closed the connection before it spoke HTTP/2."
+                           : "The model server refused the connection.",
+         true);
   else
     lost(c, "The model server closed the connection without an answer.", false);
 }

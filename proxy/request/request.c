@@ -210,8 +210,9 @@ void request_invite(struct request *r) {
 /* Somebody looks at the body before it goes anywhere; more of it must come for that. */
 static void body_seen(struct request *r, struct slice bytes) {
   uint64_t before = r->request_pipe.total - bytes.len, limit = r->request_pipe.limit_bytes;
-  if (bytes.len > limit - before) /* what lies beyond is not looked at */
-    bytes.len = limit - before;
+  uint64_t left = before < limit ? limit - before : 0;
+  if (bytes.len > left) /* what lies beyond is not looked at */
+    bytes.len = left;
   if (json_member_feed(r->seek, bytes) == JSON_MEMBER_MORE)
     pipe_lend(&r->request_pipe);
   if (r->seek->result != JSON_MEMBER_MORE || pipe_full(&r->request_pipe))

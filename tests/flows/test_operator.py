@@ -96,3 +96,9 @@ def test_stopping_lets_streams_end(start):
     for stream in streams:
         assert stream.communicate()[0].rstrip().endswith("[DONE]") and stream.returncode == 0
     assert h.process.wait(30) == 0
+
+
+def test_without_endpoints_there_is_nothing_but_404(start):
+    h = start.headrace({})
+    assert h.admin("/ready")[0] == 200
+    assert h.call().status == 404
