@@ -22,7 +22,8 @@ struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_ma
   if (!s)
     return NULL;
   snprintf(s->id, sizeof s->id, "%s", id);
-  s->concurrency_max = s->room = concurrency_max;
+  s->concurrency_max = concurrency_max;
+  atomic_store(&s->room, concurrency_max);
   s->refs = 1;
   return s;
 }

@@ -5,6 +5,8 @@
 #include "lib/base/buf.h"
 #include "lib/fleet/load.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct load_record *r, *again;
   if (load_record_read(slice_of((const char *)data, size), &r) != OK)
