@@ -55,8 +55,9 @@ struct transport_events {
 struct transport_ops {
   /* Bytes as they were read: hands on what they mean. */
   void (*take)(struct transport *t, struct slice raw);
-  /* Bytes to be sent, to be given to transport_put_raw as they go out. */
-  void (*put)(struct transport *t, struct slice bytes);
+  /* Bytes to be sent, to be given to transport_put_raw as they go out: what was gathered, and a
+   * span behind it. Either may be empty. */
+  void (*put)(struct transport *t, struct slice gathered, struct slice span);
   /* The read side ended: was that in order? */
   enum transport_end (*ended)(struct transport *t);
   void (*goodbye)(struct transport *t); /* TLS: close_notify */
@@ -114,8 +115,8 @@ void transport_finish(struct transport *t);
  * except from within one of its own callbacks, where it must be freed by a post. */
 void transport_close(struct transport *t, bool abort);
 
-/* For transport_ops only: out to the socket, as far as it takes them. */
-void transport_put_raw(struct transport *t, struct slice raw);
+/* For transport_ops only: both out to the socket by one write, as far as it takes them. */
+void transport_put_raw(struct transport *t, struct slice first, struct slice second);
 /* Nothing more can be written: the loop will call on_end. */
 void transport_put_failed(struct transport *t);
 /* The connection cannot go on. Not from within a send. */

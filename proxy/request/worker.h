@@ -50,6 +50,7 @@ struct worker {
   const struct config *config;
   struct worker_cell *cell;
   const struct request_step *steps;           /* the path of a request ... */
+  const struct request_step *finish;          /* the last of them: every request ends there */
   const struct response_step *response_steps; /* ... and the way back */
   struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections, *replica_streams;
   struct token_set *tokens; /* NULL: not known yet */
