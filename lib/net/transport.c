@@ -115,6 +115,7 @@ static void flush_run(struct post *p) {
   struct transport *t = container_of(p, struct transport, flush_post);
   if (t->closed || t->connecting)
     return;
+  t->more_soon = false;
   put_gathered(t);
   put_queued(t);
   if (transport_pending(t) || t->write_failed)
@@ -125,6 +126,19 @@ static void flush_run(struct post *p) {
     t->was_full = false;
     t->events->on_drained(t);
   }
+}
+
+void transport_more_soon(struct transport *t) {
+  t->more_soon = !t->ssl;
+}
+
+/* Another connection wants to write: this one's bytes go out, or wait in its queue. */
+static void step_aside(struct transport *t) {
+  struct loop *l = t->loop;
+  if (t->more_soon &&
+      chunkq_append(&t->out, l->chunks, slice_of(l->write_scratch, l->write_len)) == OK)
+    l->write_len = 0;
+  put_gathered(t);
 }
 
 static void gather(struct transport *t, struct slice bytes) {
@@ -145,7 +159,7 @@ enum err transport_send(struct transport *t, const struct iovec *iov, int count)
   if (t->closed || t->write_failed)
     return ERR_CLOSED;
   if (l->writer && l->writer != t)
-    put_gathered(l->writer);
+    step_aside(l->writer);
   for (int i = 0; i < count; i++) {
     struct slice bytes = slice_of(iov[i].iov_base, iov[i].iov_len);
     if (bytes.len >= DIRECT_BYTES)

@@ -80,6 +80,7 @@ struct transport {
   bool connecting : 1, ready : 1, paused : 1, may_read : 1, may_write : 1;
   bool peer_ended : 1; /* the kernel says that the peer will send no more */
   bool keep_buffered : 1, was_full : 1, write_failed : 1;
+  bool more_soon : 1; /* see transport_more_soon */
   bool finishing : 1; /* closing in order: what comes in is dropped */
   bool ended : 1;     /* on_end was called */
   bool closed : 1;
@@ -94,6 +95,9 @@ enum err transport_open(struct transport *t, struct loop *loop, int fd, struct s
 /* Accepts all bytes; ERR_CLOSED once a write has failed (the chunk pool being
  * exhausted is one reason): then on_end follows from the loop. */
 enum err transport_send(struct transport *t, const struct iovec *iov, int count) MUST_CHECK;
+/* More will probably be sent in this turn (a body behind its head): what was sent so far waits
+ * for it, even when other connections write meanwhile. Clear text only. */
+void transport_more_soon(struct transport *t);
 /* Bytes accepted and not yet taken by the kernel. */
 size_t transport_pending(const struct transport *t);
 /* Senders should wait for on_drained. Marks the wish for on_drained. */
