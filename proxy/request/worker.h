@@ -25,7 +25,7 @@ struct token_set;
 enum {
   WORKER_FIELDS_MAX = 1024,       /* upper bound of the option head_fields_max */
   WORKER_HEAD_BYTES = 128 * 1024, /* room to build one head in */
-  ARENA_BLOCK_BYTES = 2048,
+  ARENA_BLOCK_BYTES = 1024,
   REQUEST_ARENA_LIMIT_BYTES = 256 * 1024,
 };
 
