@@ -176,7 +176,10 @@ void redis_tokens_put(struct store *store, const struct token *t, struct store_r
   args_str(a, t->name);
   token_write(t, &a->text);
   args_end(a);
-  send_change(s, a, reply, ERR_EXISTS);
+  if (a->failed)
+    reply.done(reply.user, ERR_SYNTAX);
+  else
+    send_change(s, a, reply, ERR_EXISTS);
 }
 
 void redis_tokens_remove(struct store *store, const char *name, struct store_reply reply) {

@@ -133,7 +133,7 @@ static inline void store_remove_token(struct store *s, const char *name, struct 
 static inline void store_lead(struct store *s) {
   s->ops->lead(s);
 }
-/* Gives back what this process holds: its loads, shares, the lead. */
+/* Gives back what this process holds: its loads and the lead. Shares run out. */
 static inline void store_leave(struct store *s, struct store_reply r) {
   s->ops->leave(s, r);
 }
