@@ -54,7 +54,7 @@ enum step_result access_check(struct request *r) {
     return request_fail(r, (struct failure){.status = 503,
                                             .type = "server_error",
                                             .code = "starting",
-                                            .message = "The proxy does not know its tokens yet.",
+                                            .message = "The proxy does not know which tokens are good now.",
                                             .retry_after_s = 1});
   const struct token *t =
       token_set_find(r->worker->tokens, r->token_hash, clock_wall() / USEC_PER_S);
