@@ -321,9 +321,10 @@ static const struct option_table store_table = {
               "A process that has not been heard of for this long counts as gone."),
         WHOLE("refresh_ms", refresh_ms, 50, 60000, "ms", "250",
               "How often load is published, and looked for what has changed."),
-        WHOLE("token_stale_max_s", token_stale_max_s, 0, 365 * DAY_S, "s", "0",
-              "For how long tokens are believed while the store is away; then 503 until it is back. "
-              "0 is no limit."),
+        WHOLE(
+            "token_stale_max_s", token_stale_max_s, 0, 365 * DAY_S, "s", "0",
+            "For how long tokens are believed while the store is away; then 503 until it is back. "
+            "0 is no limit."),
         {NULL},
     },
     check_store};
