@@ -85,5 +85,5 @@ def test_http2(h2load):
 def test_http2_streams_share_reads_writes_and_turns(h2load):
     c = h2load(32)
     assert c["reads"] + c["writes"] <= 2.3  # one of each to the replica: head and body go out together
-    assert c["epoll_wait"] <= 0.4 and c["epoll_ctl"] < 0.05
+    assert c["epoll_wait"] < 1 and c["epoll_ctl"] < 0.05
     assert c["allocations"] < 9  # nghttp2's
