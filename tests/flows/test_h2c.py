@@ -646,6 +646,23 @@ def test_a_connection_that_closes_while_at_rest_costs_nobody_anything(nasty):
     h.quiet("ep")
 
 
+def test_nor_does_it_cost_those_who_come_together(nasty):
+    """All of one turn go to the connection that rests; it closes before any of them is answered."""
+    h, server = nasty
+    assert get(h, "/ok").status == 200
+    first = server.peers[0]
+    server.at_head["/closes"] = lambda peer, stream: (peer.link.shutdown(socket.SHUT_RDWR) if peer is first
+                                                      else peer.answer(stream, body=b"ok"))
+    link = h.http2()
+    streams = [link.h2.get_next_available_stream_id() + 2 * n for n in range(5)]
+    for stream in streams:
+        link.h2.send_headers(stream, [(":method", "GET"), (":path", "/closes"), (":scheme", "http"), (":authority", "ep.localhost")],
+                             end_stream=True)
+    link.flush()
+    assert [link.wait(s).status for s in streams] == [200] * 5
+    h.quiet("ep")
+
+
 def test_both_protocols_side_by_side(start, h2c):
     engine = start.engine()
     server = Server()
