@@ -49,7 +49,7 @@ static void stop_looking(struct request *r) {
 }
 
 static enum step_result begin_looking(struct request *r) {
-  if (r->request_pipe.ended)
+  if (r->request_pipe.ended || r->head.framing == HTTP_TUNNEL)
     return missing(r,
                    "At this host the \"model\" of a JSON body says which endpoint is meant; there "
                    "is no body.");

@@ -119,3 +119,13 @@ def test_two_endpoints_may_not_claim_a_model(start):
                                               for n in ("a", "b")}}))
     done = h.command("check", config=path, check=False)
     assert done.returncode == 1 and "answers for the model m already" in done.stderr
+
+
+def test_a_websocket_names_no_model(api):
+    """Nor is what its client sends ahead taken for a body."""
+    h, _ = api
+    with h.connect() as link:
+        link.sendall(f"GET /chat HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        answer = read_all(link)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"model_missing" in answer
