@@ -180,6 +180,11 @@ class Peer:
         self.h2.send_headers(stream, [(":status", "103"), ("link", "</a>")])
         self.answer(stream, body=b"ok")
 
+    def many_interims(self, stream):
+        for _ in range(1000):
+            self.h2.send_headers(stream, [(":status", "103")])
+        self.answer(stream, body=b"ok")
+
     def switching(self, stream):
         self.h2.send_headers(stream, [(":status", "101")])
 
@@ -396,6 +401,15 @@ def test_trailers_and_interim_answers_are_passed_on(nasty):
     stream = link.ask(method="GET", path="/interim", body=None)
     assert link.wait(stream).body == b"ok" and link.interims[stream][0][":status"] == "103"
     assert h.raw(b"GET /interim HTTP/1.1\r\nHost: ep.localhost\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 103 ")
+
+
+def test_interim_answers_without_end_are_dropped(nasty):
+    h, _ = nasty
+    link = h.http2()
+    stream = link.ask(method="GET", path="/many-interims", body=None)
+    assert link.wait(stream).body == b"ok" and len(link.interims[stream]) == 32
+    answer = h.raw(b"GET /many-interims HTTP/1.1\r\nHost: ep.localhost\r\nConnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 103 ") == 32 and answer.count(b"HTTP/1.1 200 ") == 1
 
 
 @pytest.mark.parametrize("path,status,code", [
