@@ -251,11 +251,12 @@ def test_a_scheduler_that_ends_leaves_static_replicas_alone(start):
 
 def test_a_proxy_that_knows_nothing_yet_says_so(start):
     redis = start.redis()
-    edge = start.role("proxy", redis, wait=False)
+    edge = start.role("proxy", redis, wait=False, model_routing={"hosts": ["models.localhost"]})
     eventually((edge.directory / "admin.sock").exists)
     assert edge.admin("/ready")[0] == 503
-    answer = edge.call()
-    assert answer.status == 503 and answer.code == "starting" and answer.headers["retry-after"] == "1"
+    for host in ("ep.localhost", "models.localhost"):
+        answer = edge.call(host=host)
+        assert answer.status == 503 and answer.code == "starting" and answer.headers["retry-after"] == "1"
     engine = start.engine("--rate", "0")
     start.role("scheduler", redis, {"ep": engine.endpoint()})
     eventually(lambda: edge.call().status == 200)
