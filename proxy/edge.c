@@ -143,6 +143,8 @@ static void endpoint_came(void *user, const struct endpoint_record *r) {
     return;
   tell_workers(edge, e, r->def->name, false);
   tell_queue(e);
+  if (edge->process.shares && hold_queue_count(e->shared->hold)) /* who waits needs places there */
+    edge_wanted(&edge->process, e->shared);
 }
 
 static void endpoint_went(void *user, const char *name) {
