@@ -29,6 +29,7 @@ struct tls_context {
   unsigned alpn_len;
   pthread_mutex_t lock;      /* of the ticket keys */
   struct ticket_key keys[2]; /* the one in use, the one before it */
+  EVP_CIPHER *ticket_cipher; /* looked up once: OpenSSL 3 takes its time for that */
 };
 
 static enum err fail(struct buf *why, const char *path, const char *what) {
@@ -140,7 +141,7 @@ static int ticket_seal(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
       OSSL_PARAM_construct_end(),
   };
-  bool good = EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv, sealing) == 1 &&
+  bool good = EVP_CipherInit_ex2(cipher, c->ticket_cipher, key.cipher, iv, sealing, NULL) == 1 &&
               EVP_MAC_CTX_set_params(mac, params) == 1;
   OPENSSL_cleanse(&key, sizeof key);
   return good ? found : -1;
@@ -166,6 +167,7 @@ static void context_settings(SSL_CTX *ctx, struct tls_context *c, const struct t
   SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"headrace", 8);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(ctx, 1); /* a client that resumes gets another one */
   SSL_CTX_set_app_data(ctx, c);
   SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_seal);
   SSL_CTX_set_tlsext_servername_callback(ctx, choose_certificate);
@@ -192,7 +194,11 @@ static enum err pair_add(struct tls_context *c, const struct tls_settings *s,
 
 enum err tls_context_new(const struct tls_settings *s, struct tls_context **out, struct buf *why) {
   struct tls_context *c = calloc(1, sizeof *c);
-  if (!c || !key_make(&c->keys[0]) || !key_make(&c->keys[1])) {
+  if (c)
+    c->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+  if (!c || !c->ticket_cipher || !key_make(&c->keys[0]) || !key_make(&c->keys[1])) {
+    if (c)
+      EVP_CIPHER_free(c->ticket_cipher);
     free(c);
     return ERR_MEMORY;
   }
@@ -216,6 +222,7 @@ struct tls_context *tls_context_free(struct tls_context *c) {
   for (int i = 0; i < c->count; i++)
     SSL_CTX_free(c->contexts[i]);
   pthread_mutex_destroy(&c->lock);
+  EVP_CIPHER_free(c->ticket_cipher);
   OPENSSL_cleanse(c->keys, sizeof c->keys);
   free(c);
   return NULL;
