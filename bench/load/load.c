@@ -50,14 +50,8 @@ static enum err target_open(struct load *l, const struct url *u, struct buf *why
                           : url_resolve(u->host, u->port, &l->address, why);
   if (e || !u->tls)
     return e;
-  struct url named;
-  snprintf(named.host, sizeof named.host, "%s", u->host);
-  if (o->host) {
-    size_t n = strcspn(o->host, ":");
-    snprintf(named.host, sizeof named.host, "%.*s", (int)n, o->host);
-  }
   struct tls_client_settings s = {
-      .ca_file = o->cacert, .name = named.host, .insecure = o->insecure, .resume = o->resume};
+      .ca_file = o->cacert, .name = u->host, .insecure = o->insecure, .resume = o->resume};
   return tls_client_new(&s, &l->tls, why);
 }
 

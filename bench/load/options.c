@@ -52,7 +52,7 @@ static const struct option_row {
     {"header", "'NAME: VALUE'", TYPE_LIST, AT(headers), 0, 0, NULL,
      "a field of one's own; repeatable"},
     {"host", "NAME", TYPE_TEXT, AT(host), 0, 0, NULL,
-     "Host, :authority and the name in TLS, instead of the URL's"},
+     "Host or :authority, instead of the URL's; TLS goes by the URL's"},
     {"abort", "SHARE", TYPE_NUMBER, AT(abort_share), 0, 1, NULL,
      "give up this share (0 to 1): half before the head, half in mid-stream (0)"},
 

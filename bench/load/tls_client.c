@@ -79,6 +79,14 @@ static bool name_set(const struct tls_client *t, SSL *ssl) {
   return SSL_set_tlsext_host_name(ssl, t->name) == 1 && SSL_set1_host(ssl, t->name) == 1;
 }
 
+/* A copy: OpenSSL lets a session of TLS 1.3 be used only once. */
+static void session_offer(const struct tls_client *t, SSL *ssl) {
+  SSL_SESSION *copy = SSL_SESSION_dup(t->session);
+  if (copy)
+    SSL_set_session(ssl, copy);
+  SSL_SESSION_free(copy);
+}
+
 struct ssl_st *tls_client_connect(struct tls_client *t, int version) {
   static const unsigned char both[] = "\x02h2\x08http/1.1";
   SSL *ssl = SSL_new(t->context);
@@ -91,8 +99,8 @@ struct ssl_st *tls_client_connect(struct tls_client *t, int version) {
     SSL_free(ssl);
     return NULL;
   }
-  if (t->resume && t->session && SSL_SESSION_is_resumable(t->session))
-    SSL_set_session(ssl, t->session);
+  if (t->resume && t->session)
+    session_offer(t, ssl);
   return ssl;
 }
 
