@@ -98,7 +98,7 @@ def test_tokens_are_exact_through_the_proxy(start, way):
     assert r["requests"]["ok"] == 60 and r["tokens"] == 660 and r["events_lost"] == r["events_doubled"] == 0
     assert r["http"] == way[1] and bool(r["handshakes"]) == way.endswith("tls")
     assert r["event_age_ms"]["count"] == 660
-    assert 4 < r["between_tokens_ms"]["p50"] < 6
+    assert r["between_tokens_ms"]["count"] == 600 and r["latency_ms"]["p50"] >= 50, "5 ms a token"
     h.quiet("ep")
 
 
@@ -109,9 +109,11 @@ def test_requests_given_up_are_seen_by_the_engine(start, way):
     r = through(h, way, "--requests", 60, "--connections", 20, "--output", "fixed:20", "--abort", "0.5")
     assert r["requests"]["ok"] + r["requests"]["aborted"] == 60 and 15 <= r["requests"]["aborted"] <= 45
     h.quiet("ep")
-    # Some were given up before the engine heard of them, or when it had just said its last word.
     eventually(lambda: metric(engine, "requests_running") == 0)
-    assert r["requests"]["aborted"] / 2 <= metric(engine, "aborts_total") <= r["requests"]["aborted"]
+    # Some were given up before the engine heard of them: of those it knows all but what had just said its last word.
+    heard_of = metric(engine, "requests_total") - r["requests"]["ok"]
+    assert r["requests"]["aborted"] / 5 <= heard_of <= r["requests"]["aborted"]
+    assert heard_of - 3 <= metric(engine, "aborts_total") <= heard_of
 
 
 def test_an_open_loop_keeps_its_rate_whatever_the_answers(start):
