@@ -188,6 +188,8 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
 }
 
 static void parts_close(struct process_parts *p) {
+  if (p->loop) /* what is closed may take turns of the loop */
+    timer_cancel(p->loop, &p->greet_timer);
   admin_free(p->admin);
   if (p->edge)
     edge_stop(p->edge, true, NULL, NULL);
