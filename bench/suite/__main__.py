@@ -1,0 +1,63 @@
+"""`python3 -m bench.suite --help`."""
+import argparse
+import sys
+
+from bench.suite import machine, proxies, report, work
+from bench.suite.ground import Ground
+from bench.suite.measure import Pace, Series, taken
+
+QUICK = Pace(warm_s=0.4, measure_s=0.6, repeat=1, scale=0.2)
+
+
+def options():
+    parser = argparse.ArgumentParser(prog="bench.suite", description=__doc__)
+    parser.add_argument("--rows", help="only these, by name: " + ", ".join(work.BY_NAME))
+    parser.add_argument("--proxies", help="only these: " + ", ".join(proxies.ALL))
+    parser.add_argument("--repeat", type=int, help="repetitions, interleaved (5)")
+    parser.add_argument("--seconds", type=float, help="measured in each sample (3)")
+    parser.add_argument("--quick", action="store_true", help="one short repetition of the quick rows")
+    return parser.parse_args()
+
+
+def chosen(text, known):
+    names = text.split(",") if text else list(known)
+    for name in names:
+        if name not in known:
+            sys.exit(f"bench.suite: {name} is not one of: {', '.join(known)}")
+    return names
+
+
+def pace(o):
+    base = QUICK if o.quick else Pace()
+    return Pace(base.warm_s, o.seconds or base.measure_s, o.repeat or base.repeat, base.scale)
+
+
+def run_row(row, names, ground, pace):
+    """The samples of a row, interleaved: each repetition goes through all the proxies."""
+    series = {name: Series() for name in names if name in row.proxies}
+    ground.set_engine(row.engine)
+    for turn in range(pace.repeat):
+        for name, one in series.items():
+            sample = taken(lambda: row.take(proxies.ALL[name], ground, pace))
+            one.samples.append(sample)
+            print(f"{row.name} {turn + 1}/{pace.repeat} {name} {report.number(sample.value)} {sample.problem}", file=sys.stderr, flush=True)
+    return report.summary(row, series)
+
+
+def main():
+    o = options()
+    names = chosen(o.proxies, proxies.ALL)
+    rows = [work.BY_NAME[name] for name in chosen(o.rows, work.BY_NAME)]
+    if o.quick and not o.rows:
+        rows = [row for row in rows if row.quick]
+    lines = []
+    with Ground(machine.prepare()) as ground:
+        for row in rows:
+            lines.append(run_row(row, names, ground, pace(o)))
+    result = {"machine": machine.describe(), "names": names, "rows": lines}
+    print(report.laid_out(report.table(lines, names)), *report.remarks(lines), sep="\n")
+    print(report.save(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The load: what is asked, by which client, and whether every answer was right."""
+import json
+import re
+import subprocess
+from dataclasses import dataclass, field
+
+from bench.suite import machine
+from bench.suite.common import HOST, token
+
+CHAT = "/v1/chat/completions"
+BODY_BYTES = 1024
+SLACK_S = 60
+
+
+def chat_body(size=BODY_BYTES, **more):
+    """A chat request of that many bytes."""
+    body = {"model": "m", "messages": [{"role": "user", "content": ""}], **more}
+    body["messages"][0]["content"] = "x" * (size - len(json.dumps(body)))
+    return json.dumps(body)
+
+
+@dataclass(frozen=True)
+class Load:
+    """`tool` is wrk (HTTP/1 only) or h2load; with `turns` each request has another token and host."""
+    tool: str
+    http: int = 1
+    tls: bool = True
+    connections: int = 64
+    streams: int = 1
+    path: str = CHAT
+    body: str | bytes = ""
+    headers: tuple = ()
+    turns: tuple = ()
+    requests: int = 0
+    name: str = "body"
+
+    def url(self, running):
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{running.tls if self.tls else running.clear}{self.path}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    ok: int
+    problem: str = ""
+    details: dict = field(default_factory=dict)
+
+
+@dataclass
+class Started:
+    process: subprocess.Popen
+    judge: object
+
+    def finish(self, timeout_s):
+        try:
+            text, _ = self.process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            machine.stop(self.process)
+            return Outcome(0, "the load did not end")
+        return self.judge(text)
+
+
+def start(load, running, ground, seconds):
+    """Begins the load: for so many seconds, or until its `requests` are answered."""
+    command, judge = TOOLS[load.tool](load, running, ground, seconds)
+    return Started(machine.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), judge)
+
+
+# ---- wrk ----
+
+def wrk(load, running, ground, seconds):
+    script = ground.file(f"{load.name}.lua", wrk_script(load))
+    return ["wrk", "-t1", f"-c{load.connections}", f"-d{round(seconds)}s", "--timeout", "20s", "-s", script, load.url(running)], wrk_judge
+
+
+def wrk_script(load):
+    lines = [f"wrk.method = '{'POST' if load.body else 'GET'}'", f"wrk.body = '{load.body}'" if load.body else ""]
+    fields = {"Host": HOST, "Authorization": f"Bearer {token()}", "Content-Type": "application/json", **dict(load.headers)}
+    lines += [f"wrk.headers['{name}'] = '{value}'" for name, value in fields.items()]
+    if load.turns:
+        lines.append(TURNS_LUA % load.turns)
+    return "\n".join(lines)
+
+
+TURNS_LUA = """
+local made, at, tokens, hosts = {}, 0, %d, %d
+function request()
+  at = at %% tokens + 1
+  if not made[at] then
+    wrk.headers['Authorization'] = string.format('Bearer hr_bench_%%06d', at - 1)
+    wrk.headers['Host'] = string.format('e%%d.localhost', (at - 1) %% hosts)
+    made[at] = wrk.format()
+  end
+  return made[at]
+end
+"""
+
+
+def wrk_judge(text):
+    done = re.search(r"(\d+) requests in", text)
+    wrong = re.findall(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)", text)
+    return Outcome(int(done.group(1)) if done else 0, "; ".join(wrong) if done else f"wrk: {text[-200:]}")
+
+
+# ---- h2load ----
+
+def h2load(load, running, ground, seconds):
+    length = ["-n", load.requests] if load.requests else ["-D", f"{round(seconds * 1000)}ms"]
+    command = ["h2load", "-c", load.connections, "-m", load.streams, *length, "-H", f":authority: {HOST}", "-H", f"authorization: Bearer {token()}"]
+    if load.http == 1:
+        command.append("--h1")
+    if load.body:
+        command += ["-d", ground.file(load.name, load.body), "-H", "content-type: application/json"]
+    for name, value in load.headers:
+        command += ["-H", f"{name}: {value}"]
+    return [*command, load.url(running)], h2load_judge
+
+
+def h2load_judge(text):
+    counts = re.search(r"requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
+    if not counts:
+        return Outcome(0, f"h2load: {text[-200:]}")
+    _, _, done, succeeded, failed, errored, timeout = map(int, counts.groups())
+    return Outcome(succeeded, "" if done == succeeded and not failed + errored + timeout else counts.group(0))
+
+
+TOOLS = {"wrk": wrk, "h2load": h2load}
