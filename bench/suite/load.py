@@ -2,7 +2,7 @@
 import json
 import re
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.suite import machine
 from bench.suite.common import HOST, token
@@ -19,9 +19,14 @@ def chat_body(size=BODY_BYTES, **more):
     return json.dumps(body)
 
 
+def stream_body(tokens):
+    return chat_body(256, stream=True, max_tokens=tokens)
+
+
 @dataclass(frozen=True)
 class Load:
-    """`tool` is wrk (HTTP/1 only) or h2load; with `turns` each request has another token and host."""
+    """`tool` is wrk (HTTP/1 only), h2load or bench, our own; with `turns` (tokens, hosts) each request has another.
+    With a `stream_rate` each stream is opened once, and made to last as long as the load."""
     tool: str
     http: int = 1
     tls: bool = True
@@ -33,6 +38,13 @@ class Load:
     turns: tuple = ()
     requests: int = 0
     name: str = "body"
+    stream_rate: int = 0
+    options: tuple = ()
+
+    def lasting(self, seconds):
+        """Streams of that length, one at a time in each place."""
+        tokens = round(seconds * self.stream_rate)
+        return replace(self, requests=self.connections * self.streams, name=f"stream{tokens}", body=stream_body(tokens))
 
     def url(self, running):
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{running.tls if self.tls else running.clear}{self.path}"
@@ -50,6 +62,11 @@ class Started:
     process: subprocess.Popen
     judge: object
 
+    def cut(self):
+        """Ends a load that would never end by itself."""
+        machine.stop(self.process)
+        self.process.stdout.close()
+
     def finish(self, timeout_s):
         try:
             text, _ = self.process.communicate(timeout=timeout_s)
@@ -61,6 +78,7 @@ class Started:
 
 def start(load, running, ground, seconds):
     """Begins the load: for so many seconds, or until its `requests` are answered."""
+    load = load.lasting(seconds) if load.stream_rate else load
     command, judge = TOOLS[load.tool](load, running, ground, seconds)
     return Started(machine.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), judge)
 
@@ -123,4 +141,28 @@ def h2load_judge(text):
     return Outcome(succeeded, "" if done == succeeded and not failed + errored + timeout else counts.group(0))
 
 
-TOOLS = {"wrk": wrk, "h2load": h2load}
+# ---- our own ----
+
+def bench(load, running, ground, seconds):
+    length = ["--requests", load.requests] if load.requests else ["--duration", seconds]
+    command = [machine.ROOT / "build" / "headrace", "bench", "--quiet", "--json", "-", "--insecure", "--http", load.http, "--host", HOST,
+               "--connections", load.connections, "--streams", load.streams, *length, "--token", token()]
+    if load.body:
+        command += ["--body", ground.file(load.name, load.body), "--header", "content-type: application/json"]
+    for name, value in load.headers:
+        command += ["--header", f"{name}: {value}"]
+    return [*command, *load.options, load.url(running)], bench_judge
+
+
+def bench_judge(text):
+    try:
+        said = json.loads(text[text.index("{"):])
+    except ValueError:
+        return Outcome(0, f"headrace bench: {text[-200:]}")
+    wrong = {name: said[name] for name in ("events_lost", "events_doubled") if said.get(name)}
+    wrong |= {name: count for name, count in said["errors"].items() if count}
+    wrong |= {f"status {status}": count for status, count in said["statuses"].items() if count and not status.startswith("2")}
+    return Outcome(said["requests"]["ok"], str(wrong) if wrong else "", said)
+
+
+TOOLS = {"wrk": wrk, "h2load": h2load, "bench": bench}

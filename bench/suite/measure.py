@@ -1,21 +1,23 @@
 """One sample: a proxy started, warmed and loaded; what it used, and whether the answers were right."""
+import contextlib
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.suite import load as loads
 from bench.suite import machine, proxies
+from bench.suite.common import eventually
 
 CROWDED = 0.05  # waiting for others above this share of the running time voids a sample ...
 TRIES = 3       # ... which is taken again, so many times in all
-GB = 1e9
+SLACK_S = 0.6    # of load after the window
 
 
 @dataclass(frozen=True)
 class Pace:
     """How long one sample takes, and how many there are."""
     warm_s: float = 1.0
-    measure_s: float = 3.0
+    measure_s: float = 2.0
     repeat: int = 5
     scale: float = 1.0  # of counted work
 
@@ -75,26 +77,65 @@ def running(proxy, ground, variation, work):
         one.stop()
 
 
-def window(one, ground, load_list, pace, unit):
-    """Microseconds per request or event, from a window in the middle of the load."""
-    started = [loads.start(load, one, ground, pace.warm_s + pace.measure_s + 1) for load in load_list]
+def us_each(count, run_ns):
+    return run_ns / 1000 / count
+
+
+def per_cpu_second(count, run_ns):
+    return count * 1e9 / run_ns
+
+
+def window(one, ground, load_list, pace, unit, opening_s=0.0, value=us_each):
+    """What the value makes of the requests or events, and the processor time, of a window in the middle of the load.
+    Streams are given `opening_s` to be open, all of them, before it begins."""
+    length_s = opening_s + pace.warm_s + pace.measure_s + SLACK_S
+    started = [loads.start(load, one, ground, length_s) for load in load_list]
+    if opening_s:
+        opened(ground, sum(load.connections * load.streams for load in load_list), opening_s)
     time.sleep(pace.warm_s)
-    before, used = ground.engine.counts(), one.usage()
+    before, used, began = ground.engine.counts(), one.usage(), time.monotonic()
     time.sleep(pace.measure_s)
-    after, used = ground.engine.counts(), one.usage().since(used)
-    outcomes = [s.finish(pace.warm_s + pace.measure_s + loads.SLACK_S) for s in started]
+    after, used, took_s = ground.engine.counts(), one.usage().since(used), time.monotonic() - began
+    outcomes = [s.finish(length_s + loads.SLACK_S) for s in started]
     count = after[unit] - before[unit]
-    return sample(used.run / 1000 / count if count else None, outcomes, used, per_s=count / pace.measure_s)
+    return sample(value(count, used.run) if count and used.run else None, outcomes, used, per_s=count / took_s)
+
+
+def opened(ground, count, within_s):
+    with contextlib.suppress(TimeoutError):
+        eventually(lambda: ground.engine.counts()["requests_running"] >= count, within_s)
 
 
 def whole(one, ground, load, value):
-    """What the value says of the processor time and the outcome of a load from its start to its end."""
+    """The same of a load from its start to its end, in requests answered."""
     used = one.usage()
     outcome = loads.start(load, one, ground, 0).finish(loads.SLACK_S)
     used = one.usage().since(used)
-    return sample(value(used.run, outcome) if outcome.ok else None, [outcome], used)
+    return sample(value(outcome.ok, used.run) if outcome.ok else None, [outcome], used)
 
 
 def sample(value, outcomes, used, **details):
-    problem = "; ".join(o.problem for o in outcomes if o.problem)
-    return Sample(None if problem else value, problem or ("" if value else "nothing was answered"), used.crowding, details)
+    problem = "; ".join(o.problem for o in outcomes if o.problem) or ("" if value is not None else "nothing was answered")
+    return Sample(None if problem else value, problem, used.crowding, details)
+
+
+def difference(plain, full):
+    """What the second costs more than the first."""
+    wrong = plain.problem or full.problem
+    return Sample(None if wrong else full.value - plain.value, wrong, max(plain.crowding, full.crowding), {"plain": plain.value, "full": full.value})
+
+
+def pending_kb(one, ground, warm, load, pending):
+    """Resident memory that each pending request has added; `pending` says how many there are."""
+    count = load.connections * load.streams
+    loads.start(warm, one, ground, 0).finish(loads.SLACK_S)
+    before = machine.steady_kb(one.pids())
+    started = loads.start(replace(load, requests=count), one, ground, 0)
+    try:
+        eventually(lambda: pending(one) >= count)
+        grown = machine.steady_kb(one.pids()) - before
+    except TimeoutError:
+        return Sample(None, f"only {pending(one)} of {count} came to be pending")
+    finally:
+        started.cut()
+    return Sample(grown / count, details={"idle_kb": before})

@@ -1,12 +1,15 @@
 """The rows: what is asked of the proxies, what is measured, and what Headrace must reach and aims at."""
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, replace
 
 from bench.suite import measure
+from bench.suite.common import get
 from bench.suite.load import Load, chat_body
-from bench.suite.proxies import FLOOR, HEADRACE, PEER_NAMES, Variation
+from bench.suite.proxies import ALL, FLOOR, HEADRACE, PEER_NAMES, Variation
 
-ANSWER_TOKENS = 62  # makes a JSON answer of 0.6 KB
 AT_ONCE = ("--rate", "0")
+US, US_EVENT, KB = "us/request", "us/event", "KB/request"
+NO_REPLICA = Variation(replica=False)
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,108 @@ class Row:
     more_is_better: bool = False
 
 
-def windowed(*load_list, unit="requests_total", variation=Variation()):
+NOTHING = Rule("-", lambda best, floor: None)
+WITH_FLOOR = (HEADRACE, *PEER_NAMES, FLOOR)
+CHECKING = (HEADRACE, *(name for name in PEER_NAMES if ALL[name].checks))
+OPENING_S = 3
+
+
+# ---- ways to take a sample: (proxy, ground, pace) -> Sample ----
+
+def windowed(*load_list, unit="requests_total", variation=Variation(), **more):
     """Microseconds per request or event in the middle of that load."""
     return lambda proxy, ground, pace: measure.running(
-        proxy, ground, variation, lambda one: measure.window(one, ground, load_list, pace, unit))
+        proxy, ground, variation, lambda one: measure.window(one, ground, load_list, pace, unit, **more))
 
 
-WITH_FLOOR = (HEADRACE, *PEER_NAMES, FLOOR)
+def events(*load_list):
+    return windowed(*load_list, unit="events_total", opening_s=OPENING_S)
+
+
+def bulk(load, bytes_each, total):
+    """Processor seconds per GB."""
+    def take(proxy, ground, pace):
+        counted = replace(load, requests=max(load.connections, round(total * pace.scale / bytes_each)))
+        return measure.running(proxy, ground, Variation(), lambda one: measure.whole(
+            one, ground, counted, lambda count, run_ns: run_ns / (count * bytes_each)))
+    return take
+
+
+def extra(plain, full):
+    """Microseconds per request that the second (load, variation) costs more than the first."""
+    def take(proxy, ground, pace):
+        return measure.difference(*(windowed(load, variation=v)(proxy, ground, pace) for load, v in (plain, full)))
+    return take
+
+
+def pending(load, variation=Variation()):
+    """KB resident per request that no replica answers."""
+    def take(proxy, ground, pace):
+        def count(one):
+            return held(one) if not variation.replica else ground.engine.counts()["requests_running"]
+        return measure.running(proxy, ground, variation, lambda one: measure.pending_kb(one, ground, replace(load, **WARM), load, count))
+    return take
+
+
+def held(one):
+    return int(re.search(r"^headrace_held (\d+)", get(one.admin, "/metrics")[1], re.M).group(1))
+
+
+# ---- loads ----
+
+ANSWER_TOKENS = 62  # make a JSON answer of 0.6 KB
 CHAT_1K = chat_body(max_tokens=ANSWER_TOKENS)
 H1 = Load("wrk", body=CHAT_1K, name="chat")
 H2 = Load("h2load", http=2, connections=16, streams=32, body=CHAT_1K, name="chat")
+BULK = Load("h2load", connections=4)
+UP_BYTES, DOWN_BYTES, BULK_BYTES = 25 * 10 ** 6, 100 * 10 ** 6, 10 ** 9
+STREAMS = Load("h2load", stream_rate=20)
+SPREAD, BURST = ("--rate", "20"), ("--rate", "20", "--burst")
+SILENT = Load("h2load", body=CHAT_1K, name="chat", headers=(("x-engine-fault", "never"),))
+HELD = Load("h2load", body=CHAT_1K, name="chat", headers=(("x-scale-up-timeout", "600"),))
+WARM = {"connections": 8, "streams": 1, "requests": 400, "headers": ()}
+TOKENS, HOSTS = 10000, 100
+
+
+def on(load, http, connections, streams=1):
+    return replace(load, http=http, connections=connections, streams=streams)
+
 
 ROWS = (
-    Row("h1-tls", "HTTP/1.1 TLS, 1 KB POST, 0.6 KB JSON, 64 connections", "us/request", windowed(H1),
+    Row("h1-tls", "HTTP/1.1 TLS keep-alive: 1 KB POST, 0.6 KB JSON, 64 connections", US, windowed(H1),
         of_best(0.95), of_floor(1.1), proxies=WITH_FLOOR),
-    Row("h2-tls", "HTTP/2 TLS, the same, 16 connections x 32 streams", "us/request", windowed(H2), of_best(0.85), of_best(0.65)),
-    Row("h1-clear", "HTTP/1.1 in clear, the same", "us/request", windowed(Load(**{**H1.__dict__, "tls": False})),
+    Row("h2-tls", "HTTP/2 TLS: the same, 16 connections x 32 streams", US, windowed(H2), of_best(0.85), of_best(0.65)),
+    Row("h1-clear", "HTTP/1.1 in clear: the same, 64 connections", US, windowed(replace(H1, tls=False)),
         of_best(0.85), of_floor(1.2), proxies=WITH_FLOOR),
+    Row("h1-30k", "HTTP/1.1 TLS: a 30 KB answer", US, windowed(Load("wrk", path="/bytes/30720", name="get")),
+        of_best(0.9), of_floor(1.1), proxies=WITH_FLOOR, quick=False),
+    Row("up", "25 MB up, HTTP/1.1 TLS", "CPU s/GB", bulk(replace(BULK, path="/headers", body=bytes(UP_BYTES), name="up"), UP_BYTES, BULK_BYTES),
+        of_best(1.05), of_best(1), proxies=WITH_FLOOR, quick=False),
+    Row("down", "100 MB down, HTTP/1.1 TLS", "CPU s/GB", bulk(replace(BULK, path=f"/bytes/{DOWN_BYTES}"), DOWN_BYTES, BULK_BYTES),
+        of_best(1.05), of_best(1), proxies=WITH_FLOOR, quick=False),
+    Row("sse-h1", "Events over HTTP/1.1 TLS: 1000 streams x 20/s", US_EVENT, events(on(STREAMS, 1, 1000)),
+        of_best(1), of_floor(1.05), engine=SPREAD, proxies=WITH_FLOOR),
+    Row("sse-h2-burst", "Events over HTTP/2 TLS: 1000 streams on 10 connections, all at one tick", US_EVENT, events(on(STREAMS, 2, 10, 100)),
+        of_best(0.9), of_best(0.7), engine=BURST),
+    Row("sse-h2-spread", "Events over HTTP/2 TLS: the same, starts spread", US_EVENT, events(on(STREAMS, 2, 10, 100)),
+        of_best(0.95), of_best(0.8), engine=SPREAD, quick=False),
+    Row("sse-h2-single", "Events over HTTP/2 TLS: 1000 connections of one stream", US_EVENT, events(on(STREAMS, 2, 1000)),
+        of_best(1), of_best(0.9), engine=SPREAD, quick=False),
+    Row("pending-h1", "Pending at a silent replica: HTTP/1.1 TLS connection", KB, pending(on(SILENT, 1, 1000)),
+        fixed(16), fixed(13), proxies=WITH_FLOOR),
+    Row("pending-h2", "Pending at a silent replica: HTTP/2 stream, 100 a connection", KB, pending(on(SILENT, 2, 20, 100)),
+        fixed(6), fixed(3)),
+    Row("pending-h2-single", "Pending at a silent replica: HTTP/2 connection of one stream", KB, pending(on(SILENT, 2, 1000)),
+        fixed(40), fixed(30), quick=False),
+    Row("held-h1", "Held, no replica yet: HTTP/1.1 TLS connection, 1 KB body", KB, pending(on(HELD, 1, 1000), NO_REPLICA),
+        fixed(13), fixed(11), proxies=(HEADRACE,), quick=False),
+    Row("held-h2", "Held, no replica yet: HTTP/2 stream, 100 a connection", KB, pending(on(HELD, 2, 20, 100), NO_REPLICA),
+        fixed(4), fixed(2), proxies=(HEADRACE,), quick=False),
+    Row("tokens", f"{TOKENS} tokens and {HOSTS} hosts checked: extra", US,
+        extra((replace(H1, turns=(TOKENS, 1), name="tokens"), Variation(tokens=0)),
+              (replace(H1, turns=(TOKENS, HOSTS), name="tokens-hosts"), Variation(tokens=TOKENS, hosts=HOSTS))),
+        fixed(0.5), fixed(0.2), proxies=CHECKING, quick=False),
+    Row("access-log", "Access log on: extra", US, extra((H1, Variation()), (H1, Variation(access_log=True))),
+        fixed(1.5), fixed(0.5), quick=False),
 )
 BY_NAME = {row.name: row for row in ROWS}
