@@ -16,7 +16,7 @@ test: test-packages ## build with sanitizers and run every test
 	@tests/run.sh
 
 build: packages ## build/headrace, optimised
-	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Dtests=false
+	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dtests=false
 	@ninja -C build
 
 format: ## lay out the C sources as .clang-format says

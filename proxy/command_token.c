@@ -14,7 +14,14 @@
 #include "proxy/file.h"
 #include "proxy/store_open.h"
 
-enum { WORDS_MAX = 64, DAY_S = 86400, STORE_WAIT_S = 5 };
+enum {
+  WORDS_MAX = 64,
+  HOUR_S = 3600,
+  DAY_S = 86400,
+  STORE_WAIT_S = 5,
+  EXPIRY_MOST_DAYS = 1000000, /* or hours */
+  LIMIT_MOST = 1000000000,
+};
 
 struct asked {
   const char *name, *owner, *text;
@@ -42,17 +49,23 @@ static int fail(const char *format, const char *what) {
   return 1;
 }
 
-/* "12h", "30d", or a date; -1 when it is neither. */
+/* "12h", "30d", or a date; 0 when it is neither, or before all dates. */
 static int64_t expiry(const char *text) {
   char *end;
   long long n = strtoll(text, &end, 10);
-  if (n > 0 && strcmp(end, "h") == 0)
-    return time(NULL) + n * 3600;
-  if (n > 0 && strcmp(end, "d") == 0)
-    return time(NULL) + n * DAY_S;
+  if (n > 0 && n <= EXPIRY_MOST_DAYS && (strcmp(end, "h") == 0 || strcmp(end, "d") == 0))
+    return time(NULL) + n * (*end == 'h' ? HOUR_S : DAY_S);
   struct tm tm = {0};
   end = strptime(text, "%Y-%m-%d", &tm);
-  return end && !*end ? (int64_t)timegm(&tm) : -1;
+  int64_t at = end && !*end ? (int64_t)timegm(&tm) : 0;
+  return at > 0 ? at : 0;
+}
+
+/* A number above zero, and nothing behind it; 0 when it is not. */
+static double limit(const char *text) {
+  char *end;
+  double n = strtod(text, &end);
+  return end != text && !*end && n > 0 && n <= LIMIT_MOST ? n : 0;
 }
 
 static bool read_options(int argc, char **argv, struct asked *a) {
@@ -71,11 +84,11 @@ static bool read_options(int argc, char **argv, struct asked *a) {
       a->endpoints[a->endpoint_count++] = optarg;
     else if (c == 't')
       a->text = optarg;
-    else if (c == 'c' && atoll(optarg) > 0)
-      a->concurrency_max = atoll(optarg);
-    else if (c == 'r' && strtod(optarg, NULL) > 0)
-      a->requests_per_s = strtod(optarg, NULL);
-    else if (c != 'x' || (a->expires_s = expiry(optarg)) < 0)
+    else if (c == 'c' && limit(optarg) >= 1)
+      a->concurrency_max = (int64_t)limit(optarg);
+    else if (c == 'r' && limit(optarg) > 0)
+      a->requests_per_s = limit(optarg);
+    else if (c != 'x' || (a->expires_s = expiry(optarg)) == 0)
       return false;
   }
   a->name = optind < argc ? argv[optind] : NULL;
@@ -169,6 +182,8 @@ static int do_add(struct desk *d, const struct asked *a) {
     return fail(
         "there is a token named \"%s\", or of that text, already; revoke it or choose another name",
         a->name);
+  if (d->answer == ERR_SYNTAX)
+    return fail("%s", "names are UTF-8 text");
   if (d->answer)
     return fail("the store cannot be written (%s); check permissions", err_word(d->answer));
   printf("%s\n", text);

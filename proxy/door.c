@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,7 +75,9 @@ static enum err door_open(const struct config_listener *c, struct door *d, int w
   if (!e)
     e = sockets_open(c, d, workers, why);
   d->client.http2 = c->http2;
-  d->client.port = address_port((struct sockaddr *)&d->address.storage);
+  int port = address_port((struct sockaddr *)&d->address.storage);
+  if (port)
+    snprintf(d->client.port, sizeof d->client.port, "%d", port);
   return e;
 }
 

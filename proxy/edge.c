@@ -61,12 +61,17 @@ static struct replica_shared *shared_find(const struct edge_endpoint *e, const c
 static struct replica_shared *shared_for(struct edge *edge, struct edge_endpoint *e, const char *id,
                                          int64_t concurrency_max) {
   struct replica_shared *r = shared_find(e, id);
-  if (r)
+  if (r && r->concurrency_max == concurrency_max)
     return replica_shared_ref(r);
-  r = replica_shared_new(id, concurrency_max, edge->worker_count);
-  if (r && edge->store->link.up && !edge->store->alone)
+  if (r)
+    replica_shared_limit(replica_shared_ref(r), concurrency_max);
+  else
+    r = replica_shared_new(id, concurrency_max, edge->worker_count);
+  if (r && edge->store->alone)
+    atomic_store(&r->room, concurrency_max);
+  else if (r && edge->store->link.up)
     atomic_store(&r->room, 0);
-  else if (r && !edge->store->alone)
+  else if (r)
     shares_alone(r, edge->store->link.proxies);
   return r;
 }
@@ -193,8 +198,10 @@ static void quota_came(void *user, const char *name, double allowed) {
   struct replica_shared *r = quota_replica(edge, name, &e);
   if (!r)
     return;
-  atomic_store(&r->room, (int64_t)allowed);
+  bool again = shares_give_places(r, allowed);
   hold_queue_look(e->shared->hold);
+  if (again)
+    edge_wanted(&edge->process, e->shared);
 }
 
 static void tokens_came(void *user, struct token_set *set) {

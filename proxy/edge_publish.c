@@ -73,8 +73,10 @@ static bool has_draining(const struct edge_endpoint *e) {
   return false;
 }
 
+/* While the store is away, what we have is ours. */
 static void ask_for_places(struct edge *edge, const struct edge_endpoint *e) {
-  if (!edge->store->alone && e->record && e->record->def->concurrency_max)
+  const struct store *s = edge->store;
+  if (!s->alone && s->link.up && e->record && e->record->def->concurrency_max)
     shares_of_replicas(edge->store, e->shared, e->record, e->replicas);
 }
 

@@ -6,6 +6,10 @@
 #include "proxy/run.h"
 #include "proxy/version.h"
 
+/* Read by jemalloc. What a burst has left behind goes back to the system after half a second, by
+ * a thread of its own: idle connections are many, and should be small. */
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0";
+
 static const char usage[] =
     "usage: headrace COMMAND [-c FILE] [--json]\n"
     "\n"

@@ -23,9 +23,14 @@ static double least(double a, double b) {
   return a < b ? a : b;
 }
 
-/* Once more with nothing wanted, to give back, when it is not used any more. */
+/* Once more with nothing wanted, to give back, when it is not used any more. Not before the last
+ * answer is here: what it gives would be missing from what we say we hold, and others would be
+ * given it, too. */
 static void ask_for_places(struct store *s, const struct endpoint_shared *e,
                            struct replica_shared *r, int64_t waiting) {
+  r->ask_again = r->asking;
+  if (r->asking)
+    return;
   int64_t used = atomic_load(&r->reserved);
   if (used + waiting == 0 && r->asked)
     atomic_store(&r->room, 0); /* before it is said, so that nobody takes one meanwhile */
@@ -36,8 +41,7 @@ static void ask_for_places(struct store *s, const struct endpoint_shared *e,
                           .want = least((double)(used + waiting), (double)r->concurrency_max),
                           .whole = true};
   shares_name(e, r, q.name, sizeof q.name);
-  if (q.want > 0 || r->asked)
-    store_put_quota(s, &q);
+  r->asking = (q.want > 0 || r->asked) && store_put_quota(s, &q) == OK;
   r->asked = q.want > 0;
 }
 
@@ -55,7 +59,14 @@ void shares_of_replicas(struct store *s, const struct endpoint_shared *e,
                                                                 : 0);
 }
 
+bool shares_give_places(struct replica_shared *r, double allowed) {
+  atomic_store(&r->room, (int64_t)allowed);
+  r->asking = false;
+  return r->ask_again;
+}
+
 void shares_alone(struct replica_shared *r, int proxies) {
+  r->asking = false;
   int64_t share = r->concurrency_max / (proxies > 1 ? proxies : 1);
   atomic_store(&r->room, share > 1 ? share : 1);
 }
@@ -69,17 +80,21 @@ static void even_share(struct meter *m, int proxies) {
 }
 
 void shares_alone_tokens(const struct token_set *tokens, int proxies) {
-  for (size_t i = 0; tokens && i < token_set_count(tokens); i++)
-    if (token_set_at(tokens, i)->meter)
-      even_share(token_set_at(tokens, i)->meter, proxies);
+  for (size_t i = 0; tokens && i < token_set_count(tokens); i++) {
+    struct meter *m = token_set_at(tokens, i)->meter;
+    if (!m)
+      continue;
+    m->asking = 0;
+    even_share(m, proxies);
+  }
 }
 
 static void ask(struct store *s, const struct token *t, const char *what, struct store_quota q) {
   char hex[TOKEN_HEX_BYTES];
   token_hex(t->hash, hex);
   snprintf(q.name, sizeof q.name, "%s:%s", what, hex);
-  if (q.limit > 0)
-    store_put_quota(s, &q);
+  if (q.limit > 0 && store_put_quota(s, &q) == OK)
+    t->meter->asking++;
 }
 
 static void ask_for_token(struct store *s, const struct token *t, usec_t apart) {
@@ -91,7 +106,7 @@ static void ask_for_token(struct store *s, const struct token *t, usec_t apart) 
   m->asked_before = asked;
   m->refused_before = refused;
   bool used = rate > 0 || active > 0;
-  if (!used && !m->sharing)
+  if ((!used && !m->sharing) || m->asking) /* see ask_for_places */
     return;
   ask(s, t, "active",
       (struct store_quota){.limit = (double)t->concurrency_max,
@@ -122,8 +137,11 @@ bool shares_give_token(const struct token_set *tokens, const char *name, double 
   bool active = strncmp(name, "active:", 7) == 0, rate = strncmp(name, "rate:", 5) == 0;
   const struct token *t =
       tokens && (active || rate) ? token_of(tokens, strchr(name, ':') + 1) : NULL;
-  if (!t || !t->meter || !t->meter->sharing)
+  if (!t || !t->meter)
     return active || rate;
+  t->meter->asking--;
+  if (!t->meter->sharing)
+    return true;
   if (active)
     meter_allow_concurrency(t->meter, (int64_t)allowed);
   else

@@ -21,7 +21,10 @@ void shares_of_replicas(struct store *s, const struct endpoint_shared *e,
 void shares_of_tokens(struct store *s, struct token_set *tokens, usec_t apart);
 /* An answer: false when it is not for a token. */
 bool shares_give_token(const struct token_set *tokens, const char *name, double allowed);
-/* The store is away: an even share for each proxy, at least one place. */
+/* Places that were given. True: more were wanted meanwhile, and are to be asked for. */
+bool shares_give_places(struct replica_shared *r, double allowed);
+/* The store is away: an even share for each proxy, at least one place. No answer comes to what
+ * was asked before. */
 void shares_alone(struct replica_shared *r, int proxies);
 void shares_alone_tokens(const struct token_set *tokens, int proxies);
 /* The replica's quota. */

@@ -82,6 +82,8 @@ static enum err trusted_read(struct worker *w) {
 static enum err worker_open(struct worker *w, int log_fd) {
   w->steps = request_path;
   w->response_steps = response_path;
+  for (w->finish = request_path; w->finish[1].name; w->finish++)
+    ;
   list_init(&w->held);
   list_init(&w->open_clients);
   list_init(&w->replica_links);

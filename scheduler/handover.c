@@ -16,13 +16,12 @@ static int serial_of(const char *id) {
   return dash ? atoi(dash + 1) : 0;
 }
 
+/* One that was being stopped may not have heard of it: that is brought to its end. */
 static void recover(struct scheduled *e, const struct replica_record *record, usec_t now) {
   int serial = serial_of(record->id);
   if (serial > e->serial)
     e->serial = serial;
-  bool lives = record->state == REPLICA_STARTING || record->state == REPLICA_READY ||
-               record->state == REPLICA_DRAINING;
-  struct scheduled_replica *r = lives ? scheduled_replica_new(e, now) : NULL;
+  struct scheduled_replica *r = scheduled_replica_new(e, now);
   if (!r)
     return;
   r->record = *record;
@@ -35,6 +34,8 @@ static void recover(struct scheduled *e, const struct replica_record *record, us
                 record->address);
   if (!found)
     scheduled_replica_forget(r);
+  else if (record->state == REPLICA_STOPPED || record->state == REPLICA_FAILED)
+    scheduled_replica_stop(r, now);
 }
 
 static bool is_ours(const struct scheduled *e, const char *id) {

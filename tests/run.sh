@@ -11,7 +11,7 @@ fail() {
 
 [ -f build-test/build.ninja ] ||
 	meson setup build-test -Db_sanitize=address,undefined -Djemalloc=false >/dev/null || fail "meson setup failed"
-[ -f build/build.ninja ] || meson setup build --buildtype=release -Dtests=false >/dev/null || fail "meson setup failed"
+[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dtests=false >/dev/null || fail "meson setup failed"
 ninja -C build-test || fail "the build with sanitizers failed"
 ninja -C build || fail "the optimised build failed"
 (cd tests/clients && npm ci --no-audit --no-fund --silent) || fail "npm ci failed"

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/pool.h"
@@ -9,36 +10,84 @@
 struct chunk {
   struct chunk *next;
   uint32_t start, end; /* the bytes in use */
+  uint32_t room;
+  bool small;
   char bytes[];
 };
 
-enum { CHUNK_ROOM = CHUNK_OBJECT_BYTES - sizeof(struct chunk) };
+enum {
+  SMALL_ROOM = CHUNK_SMALL_BYTES - sizeof(struct chunk),
+  LARGE_ROOM = CHUNK_LARGE_BYTES - sizeof(struct chunk),
+};
+
+struct chunks {
+  struct pool *small, *large;
+  size_t bytes, bytes_max;
+};
+
+struct chunks *chunks_new(size_t bytes_max, size_t keep_max) {
+  struct chunks *s = calloc(1, sizeof *s);
+  if (!s)
+    return NULL;
+  s->bytes_max = bytes_max;
+  s->small = pool_new(CHUNK_SMALL_BYTES, keep_max, 0);
+  s->large = pool_new(CHUNK_LARGE_BYTES, keep_max, 0);
+  return s->small && s->large ? s : chunks_free(s);
+}
+
+struct chunks *chunks_free(struct chunks *s) {
+  if (!s)
+    return NULL;
+  pool_free(s->small);
+  pool_free(s->large);
+  free(s);
+  return NULL;
+}
+
+size_t chunks_live(const struct chunks *s) {
+  return s->bytes;
+}
 
 static size_t chunk_len(const struct chunk *c) {
   return c->end - c->start;
 }
 
-static struct chunk *chunk_new(struct pool *chunks) {
-  assert(pool_size(chunks) >= CHUNK_OBJECT_BYTES);
-  struct chunk *c = pool_get(chunks);
-  if (c) {
-    c->next = NULL;
-    c->start = c->end = 0;
-  }
+static size_t chunk_bytes(bool small) {
+  return small ? CHUNK_SMALL_BYTES : CHUNK_LARGE_BYTES;
+}
+
+/* A small one when that is enough. */
+static struct chunk *chunk_new(struct chunks *s, size_t need) {
+  bool small = need <= SMALL_ROOM;
+  if (s->bytes_max && s->bytes + chunk_bytes(small) > s->bytes_max)
+    return NULL;
+  struct chunk *c = pool_get(small ? s->small : s->large);
+  if (!c)
+    return NULL;
+  s->bytes += chunk_bytes(small);
+  c->next = NULL;
+  c->start = c->end = 0;
+  c->room = small ? SMALL_ROOM : LARGE_ROOM;
+  c->small = small;
   return c;
 }
 
-static struct chunk *chunks_release(struct chunk *c, struct pool *chunks) {
+static void chunk_free(struct chunk *c, struct chunks *s) {
+  s->bytes -= chunk_bytes(c->small);
+  pool_put(c->small ? s->small : s->large, c);
+}
+
+static struct chunk *chunks_release(struct chunk *c, struct chunks *chunks) {
   while (c) {
     struct chunk *next = c->next;
-    pool_put(chunks, c);
+    chunk_free(c, chunks);
     c = next;
   }
   return NULL;
 }
 
 static struct slice chunk_fill(struct chunk *c, struct slice bytes) {
-  size_t n = CHUNK_ROOM - c->end;
+  size_t n = c->room - c->end;
   if (n > bytes.len)
     n = bytes.len;
   memcpy(c->bytes + c->end, bytes.data, n);
@@ -48,17 +97,18 @@ static struct slice chunk_fill(struct chunk *c, struct slice bytes) {
 
 /* Every chunk that is needed is taken before a byte is copied, so that a failed
  * append leaves the queue as it was. */
-enum err chunkq_append(struct chunkq *q, struct pool *chunks, struct slice bytes) {
+enum err chunkq_append(struct chunkq *q, struct chunks *chunks, struct slice bytes) {
   if (bytes.len == 0)
     return OK;
-  size_t room = q->tail ? CHUNK_ROOM - q->tail->end : 0;
+  size_t have = q->tail ? q->tail->room - q->tail->end : 0;
   struct chunk *fresh = NULL, **end = &fresh;
-  for (size_t have = room; have < bytes.len; have += CHUNK_ROOM) {
-    *end = chunk_new(chunks);
+  while (have < bytes.len) {
+    *end = chunk_new(chunks, bytes.len - have);
     if (!*end) {
       chunks_release(fresh, chunks);
       return ERR_MEMORY;
     }
+    have += (*end)->room;
     end = &(*end)->next;
   }
   q->len += bytes.len;
@@ -88,14 +138,14 @@ int chunkq_iov(const struct chunkq *q, struct iovec *iov, int max) {
   return n;
 }
 
-void chunkq_drop(struct chunkq *q, struct pool *chunks, size_t n) {
+void chunkq_drop(struct chunkq *q, struct chunks *chunks, size_t n) {
   assert(n <= q->len);
   q->len -= n;
   while (q->head && n >= chunk_len(q->head)) {
     struct chunk *first = q->head;
     n -= chunk_len(first);
     q->head = first->next;
-    pool_put(chunks, first);
+    chunk_free(first, chunks);
   }
   if (q->head)
     q->head->start += (uint32_t)n;
@@ -103,7 +153,7 @@ void chunkq_drop(struct chunkq *q, struct pool *chunks, size_t n) {
     q->tail = NULL;
 }
 
-size_t chunkq_take(struct chunkq *q, struct pool *chunks, char *to, size_t n) {
+size_t chunkq_take(struct chunkq *q, struct chunks *chunks, char *to, size_t n) {
   size_t taken = 0;
   while (taken < n && q->len) {
     struct slice run = chunkq_peek(q);
@@ -115,7 +165,7 @@ size_t chunkq_take(struct chunkq *q, struct pool *chunks, char *to, size_t n) {
   return taken;
 }
 
-void chunkq_clear(struct chunkq *q, struct pool *chunks) {
+void chunkq_clear(struct chunkq *q, struct chunks *chunks) {
   chunks_release(q->head, chunks);
   *q = (struct chunkq){0};
 }

@@ -25,3 +25,12 @@ bool slice_decimal(struct slice s, long long *value) {
   *value = v;
   return true;
 }
+
+struct slice slice_number(char room[SLICE_NUMBER_BYTES], uint64_t value) {
+  size_t at = SLICE_NUMBER_BYTES;
+  do {
+    room[--at] = (char)('0' + value % 10);
+    value /= 10;
+  } while (value);
+  return slice_of(room + at, SLICE_NUMBER_BYTES - at);
+}

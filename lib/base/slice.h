@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -60,3 +61,6 @@ bool slice_list_next(struct slice *rest, struct slice *element);
 /* Decimal digits only, at least one, no sign; false on anything else and on
  * overflow of 63 bits. */
 bool slice_decimal(struct slice s, long long *value);
+/* A number in decimal digits, at the end of the caller's memory. */
+enum { SLICE_NUMBER_BYTES = 20 };
+struct slice slice_number(char room[SLICE_NUMBER_BYTES], uint64_t value);

@@ -26,6 +26,7 @@ struct meter {
   /* main thread: */
   int64_t asked_before, refused_before; /* at the last look */
   bool sharing;                         /* a share was asked for */
+  int asking;                           /* answers that are on their way */
   double rate_allowed;                  /* as meter_allow_rate was told last */
 };
 

@@ -178,6 +178,20 @@ void token_hash(struct slice text, unsigned char hash[TOKEN_HASH_BYTES]) {
     memset(hash, 0, TOKEN_HASH_BYTES);
 }
 
+void token_hash_memo(struct token_memo *m, struct slice text,
+                     unsigned char hash[TOKEN_HASH_BYTES]) {
+  if (text.len == 0 || m->len != text.len || CRYPTO_memcmp(m->text, text.data, text.len) != 0) {
+    token_hash(text, m->hash);
+    m->len = text.len <= TOKEN_MEMO_BYTES ? (unsigned char)text.len : 0;
+    memcpy(m->text, text.data, m->len);
+  }
+  memcpy(hash, m->hash, TOKEN_HASH_BYTES);
+}
+
+void token_memo_forget(struct token_memo *m) {
+  OPENSSL_cleanse(m, sizeof *m);
+}
+
 const struct token *token_set_find(const struct token_set *s,
                                    const unsigned char hash[TOKEN_HASH_BYTES], int64_t now_s) {
   const struct token *t = map_get(&s->by_hash, hash_key(hash));

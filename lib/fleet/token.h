@@ -17,7 +17,8 @@ enum {
   TOKEN_HASH_BYTES = 32,
   TOKEN_HEX_BYTES = 2 * TOKEN_HASH_BYTES + 1,
   TOKENS_MAX = 1000000,
-  TOKEN_TEXT_BYTES_MAX = 4096
+  TOKEN_TEXT_BYTES_MAX = 4096,
+  TOKEN_MEMO_BYTES = 63 /* ours have 46; longer ones are hashed each time */
 };
 
 struct token {
@@ -51,6 +52,15 @@ const struct token *token_set_at(const struct token_set *s, size_t i);
 
 /* Hashes a token as it came in "Authorization: Bearer". Thread-safe. */
 void token_hash(struct slice text, unsigned char hash[TOKEN_HASH_BYTES]);
+/* The token hashed last on a connection: one that comes again costs no hashing. Zeroed is
+ * empty; to be forgotten before its memory goes. */
+struct token_memo {
+  unsigned char hash[TOKEN_HASH_BYTES];
+  unsigned char len;
+  char text[TOKEN_MEMO_BYTES];
+};
+void token_hash_memo(struct token_memo *m, struct slice text, unsigned char hash[TOKEN_HASH_BYTES]);
+void token_memo_forget(struct token_memo *m);
 /* NULL when unknown or expired at now_s (wall clock). Constant time in the
  * hash's bytes that matter: an index probe by the seeded hash, then a full
  * compare. */

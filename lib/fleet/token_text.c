@@ -31,37 +31,60 @@ void token_hex(const unsigned char hash[TOKEN_HASH_BYTES], char hex[TOKEN_HEX_BY
     snprintf(hex + 2 * i, 3, "%02x", hash[i]);
 }
 
+/* What says less than it was meant to would let in more: a member that is there is of its type. */
+static bool is_string(const json_t *v) {
+  return !v || json_is_null(v) || json_is_string(v);
+}
+
+static bool is_count(const json_t *v) {
+  return !v || (json_is_integer(v) && json_integer_value(v) >= 0);
+}
+
+static bool is_rate(const json_t *v) {
+  return !v || (json_is_number(v) && json_number_value(v) >= 0);
+}
+
+static bool is_strings(const json_t *v) {
+  bool good = !v || json_is_array(v);
+  for (size_t i = 0; good && i < json_array_size(v); i++)
+    good = json_is_string(json_array_get(v, i));
+  return good;
+}
+
+static bool is_token(const json_t *o) {
+  return json_is_string(json_object_get(o, "name")) && is_string(json_object_get(o, "owner")) &&
+         is_strings(json_object_get(o, "organisations")) &&
+         is_strings(json_object_get(o, "endpoints")) && is_count(json_object_get(o, "created")) &&
+         is_count(json_object_get(o, "expires")) &&
+         is_count(json_object_get(o, "concurrency_max")) &&
+         is_rate(json_object_get(o, "requests_per_s"));
+}
+
 static char **strings_read(const json_t *list) {
   size_t n = json_array_size(list);
   char **strings = calloc(n + 1, sizeof *strings);
-  for (size_t i = 0, used = 0; strings && i < n; i++) {
-    const char *text = json_string_value(json_array_get(list, i));
-    if (text)
-      strings[used++] = strdup(text);
-  }
+  for (size_t i = 0; strings && i < n; i++)
+    strings[i] = strdup(json_string_value(json_array_get(list, i)));
   return strings;
 }
 
 static enum err object_read(const json_t *o, struct token **out) {
-  const char *name = json_string_value(json_object_get(o, "name"));
-  const char *owner = json_string_value(json_object_get(o, "owner"));
   struct token *t = calloc(1, sizeof *t);
   if (!t)
     return ERR_MEMORY;
-  double rate = json_number_value(json_object_get(o, "requests_per_s"));
-  t->concurrency_max = json_integer_value(json_object_get(o, "concurrency_max"));
-  if (!name || t->concurrency_max < 0 || !(rate >= 0) ||
-      !token_unhex(json_string_value(json_object_get(o, "sha256")), t->hash)) {
+  if (!is_token(o) || !token_unhex(json_string_value(json_object_get(o, "sha256")), t->hash)) {
     token_free(t);
     return ERR_SYNTAX;
   }
-  t->requests_per_s = rate;
-  t->name = strdup(name);
+  const char *owner = json_string_value(json_object_get(o, "owner"));
+  t->name = strdup(json_string_value(json_object_get(o, "name")));
   t->owner = owner ? strdup(owner) : NULL;
   t->organisations = strings_read(json_object_get(o, "organisations"));
   t->endpoints = strings_read(json_object_get(o, "endpoints"));
   t->created_s = json_integer_value(json_object_get(o, "created"));
   t->expires_s = json_integer_value(json_object_get(o, "expires"));
+  t->concurrency_max = json_integer_value(json_object_get(o, "concurrency_max"));
+  t->requests_per_s = json_number_value(json_object_get(o, "requests_per_s"));
   *out = t;
   return OK;
 }
@@ -85,8 +108,8 @@ static enum err list_read(struct token_set *s, const json_t *root, const char *p
     enum err e = object_read(json_array_get(list, i), &t);
     if (e == ERR_SYNTAX)
       buf_printf(why,
-                 "%s: tokens[%zu]: needs a \"name\", a \"sha256\" of 64 hexadecimal digits, and "
-                 "limits that are not negative",
+                 "%s: tokens[%zu]: needs a \"name\", a \"sha256\" of 64 hexadecimal digits, lists "
+                 "of strings, and times and limits that are not negative",
                  path, i);
     if (!e && (e = token_set_put(s, t)) == ERR_EXISTS)
       buf_printf(why, "%s: tokens[%zu]: the same token stands there twice", path, i);
@@ -119,11 +142,16 @@ enum err token_set_load(const char *path, struct token_set **set, struct buf *wh
   return e;
 }
 
+/* NULL when one is not UTF-8. */
 static json_t *strings_write(char *const *strings) {
   json_t *list = json_array();
-  for (; strings && *strings; strings++)
-    json_array_append_new(list, json_string(*strings));
-  return list;
+  bool good = list != NULL;
+  for (; good && strings && *strings; strings++)
+    good = json_array_append_new(list, json_string(*strings)) == 0;
+  if (good)
+    return list;
+  json_decref(list);
+  return NULL;
 }
 
 static json_t *object_write(const struct token *t) {
@@ -157,8 +185,13 @@ static enum err write_file(const char *path, const char *text) {
 
 enum err token_set_save(const struct token_set *set, const char *path) {
   json_t *list = json_array();
-  for (size_t i = 0; i < token_set_count(set); i++)
-    json_array_append_new(list, object_write(token_set_at(set, i)));
+  bool good = list != NULL;
+  for (size_t i = 0; good && i < token_set_count(set); i++)
+    good = json_array_append_new(list, object_write(token_set_at(set, i))) == 0;
+  if (!good) {
+    json_decref(list);
+    return ERR_SYNTAX;
+  }
   json_t *root = json_pack("{s:i,s:o}", "version", 1, "tokens", list);
   char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL, *temporary = NULL;
   json_decref(root);

@@ -1,5 +1,6 @@
 #include "lib/http/head.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* In the order of enum http_name. */
@@ -129,6 +130,12 @@ const char *http_reason(int status) {
   return "";
 }
 
+static_assert(HTTP_NAMES <= 64, "http_head.seen has a bit for each name");
+
+static bool never_seen(const struct http_head *h, enum http_name id) {
+  return !(h->seen >> id & 1);
+}
+
 void http_head_init(struct http_head *h, struct http_field *fields, uint16_t field_max) {
   *h = (struct http_head){.fields = fields,
                           .field_max = field_max,
@@ -138,13 +145,21 @@ void http_head_init(struct http_head *h, struct http_field *fields, uint16_t fie
 }
 
 enum err http_head_add(struct http_head *h, struct slice name, struct slice value) {
+  return http_head_add_as(h, http_name_find(name), name, value);
+}
+
+enum err http_head_add_as(struct http_head *h, enum http_name id, struct slice name,
+                          struct slice value) {
   if (h->field_count >= h->field_max)
     return ERR_LIMIT;
-  h->fields[h->field_count++] = (struct http_field){name, value, http_name_find(name)};
+  h->fields[h->field_count++] = (struct http_field){name, value, id};
+  h->seen |= UINT64_C(1) << id;
   return OK;
 }
 
 const struct http_field *http_head_get(const struct http_head *h, enum http_name id) {
+  if (never_seen(h, id))
+    return NULL;
   for (int i = 0; i < h->field_count; i++)
     if (h->fields[i].id == id)
       return &h->fields[i];
@@ -157,6 +172,8 @@ struct slice http_head_value(const struct http_head *h, enum http_name id) {
 }
 
 bool http_head_lists(const struct http_head *h, enum http_name id, struct slice element) {
+  if (never_seen(h, id))
+    return false;
   for (int i = 0; i < h->field_count; i++) {
     struct slice rest = h->fields[i].value, one;
     while (h->fields[i].id == id && slice_list_next(&rest, &one))

@@ -95,6 +95,8 @@ struct http_head {
   bool expect_continue;      /* RFC 9110, 10.1.1 */
   struct http_field *fields; /* field_count of field_max are in use */
   uint16_t field_count, field_max;
+  uint64_t
+      seen; /* a bit for each http_name that was added: what is not there need not be looked for */
 };
 
 /* The id of a field name, without case; HTTP_OTHER when it is none of ours. */
@@ -109,6 +111,9 @@ const char *http_reason(int status);
 void http_head_init(struct http_head *h, struct http_field *fields, uint16_t field_max);
 /* Appends; ERR_LIMIT when the array is full. The slices are kept, not copied. */
 enum err http_head_add(struct http_head *h, struct slice name, struct slice value) MUST_CHECK;
+/* The same when the id is known already. */
+enum err http_head_add_as(struct http_head *h, enum http_name id, struct slice name,
+                          struct slice value) MUST_CHECK;
 /* The first field with that id, NULL when absent. */
 const struct http_field *http_head_get(const struct http_head *h, enum http_name id);
 /* The value of the first field with that id, SLICE_NONE when absent. */

@@ -2,14 +2,25 @@
 
 #include "lib/http/http1.h"
 
+/* Behind the first CRLF CRLF; NULL when there is none. */
+static const char *empty_line(struct slice in) {
+  const char *end = in.data + in.len, *lf = in.data;
+  while (lf < end && (lf = memchr(lf, '\n', (size_t)(end - lf)))) {
+    if (lf - in.data >= 3 && lf[-1] == '\r' && lf[-2] == '\n' && lf[-3] == '\r')
+      return lf + 1;
+    lf++;
+  }
+  return NULL;
+}
+
 size_t http1_head_end(struct slice in, size_t *scanned) {
   size_t at = *scanned > 3 ? *scanned - 3 : 0;
   size_t skip = in.len >= 2 && in.data[0] == '\r' && in.data[1] == '\n' ? 2 : 0;
   if (at < skip)
     at = skip;
-  const char *end = in.len > at ? memmem(in.data + at, in.len - at, "\r\n\r\n", 4) : NULL;
+  const char *end = empty_line(slice_skip(in, at));
   *scanned = in.len;
-  return end ? (size_t)(end - in.data) + 4 : 0;
+  return end ? (size_t)(end - in.data) : 0;
 }
 
 /* Cuts the next line, without its CRLF, from *in; a CR or LF elsewhere is no line end. */
@@ -30,9 +41,10 @@ static enum err field_parse(struct slice line, struct http_head *h) {
     return ERR_SYNTAX;
   struct slice name = slice_of(line.data, (size_t)(colon - line.data));
   struct slice value = slice_trim(slice_skip(line, name.len + 1));
-  if (!http_is_token(name) || !http_is_field_value(value))
+  enum http_name id = http_name_find(name);
+  if ((id == HTTP_OTHER && !http_is_token(name)) || !http_is_field_value(value))
     return ERR_SYNTAX;
-  return http_head_add(h, name, value);
+  return http_head_add_as(h, id, name, value);
 }
 
 static enum err fields_parse(struct slice in, struct http_head *h) {

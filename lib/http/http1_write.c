@@ -40,13 +40,8 @@ void http1_put_field(struct http1_out *o, struct slice name, struct slice value)
 }
 
 void http1_put_number_field(struct http1_out *o, struct slice name, int64_t value) {
-  char digits[20];
-  size_t at = sizeof digits;
-  do {
-    digits[--at] = (char)('0' + value % 10);
-    value /= 10;
-  } while (value);
-  http1_put_field(o, name, slice_of(digits + at, sizeof digits - at));
+  char digits[SLICE_NUMBER_BYTES];
+  http1_put_field(o, name, slice_number(digits, (uint64_t)value));
 }
 
 void http1_put_upgrade(struct http1_out *o) {

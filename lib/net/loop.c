@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "lib/base/chunk.h"
-#include "lib/base/pool.h"
 
 enum { CHUNKS_KEPT = 1024 };
 
@@ -42,7 +41,7 @@ static enum err loop_open(struct loop *l, size_t chunk_bytes_max) {
   if (mailbox_init(&l->mailbox) != OK)
     return ERR_IO;
   l->base = base_new();
-  l->chunks = pool_new(CHUNK_OBJECT_BYTES, CHUNKS_KEPT, chunk_bytes_max / CHUNK_OBJECT_BYTES);
+  l->chunks = chunks_new(chunk_bytes_max, CHUNKS_KEPT);
   l->read_scratch = malloc(LOOP_READ_BYTES);
   l->plain_scratch = malloc(LOOP_READ_BYTES);
   l->write_scratch = malloc(LOOP_WRITE_BYTES);
@@ -81,7 +80,7 @@ struct loop *loop_free(struct loop *l) {
   if (l->mailbox.fd >= 0)
     mailbox_close(&l->mailbox);
   heap_clear(&l->timers);
-  l->chunks = pool_free(l->chunks);
+  l->chunks = chunks_free(l->chunks);
   free(l->read_scratch);
   free(l->plain_scratch);
   free(l->write_scratch);

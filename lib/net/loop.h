@@ -16,10 +16,9 @@
 #include "lib/base/list.h"
 #include "lib/base/mailbox.h"
 
-struct event_base;
+struct chunks;
 struct event;
-struct pool;
-struct transport;
+struct event_base;
 struct transport;
 
 enum {
@@ -50,7 +49,7 @@ struct loop {
   struct event *timer_event, *mail_event;
   usec_t timer_event_at;
   struct mailbox mailbox; /* messages to this thread; see loop_send */
-  struct pool *chunks;    /* for chunk queues */
+  struct chunks *chunks;  /* for chunk queues */
   char *read_scratch;     /* LOOP_READ_BYTES: raw bytes of the read being handled */
   char *plain_scratch;    /* LOOP_READ_BYTES: the same decrypted */
   /* What one connection, `writer`, will write at the end of this turn; when another

@@ -8,7 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { OUT_VECTORS = 64, UNSURE_US = 50 * 1000 };
+enum {
+  OUT_VECTORS = 64,
+  DIRECT_BYTES = 16 * 1024, /* a span of this size goes out at once: a copy less */
+  UNSURE_US = 250 * 1000,
+};
 
 void transport_fail(struct transport *t, enum transport_end end) {
   if (t->ended || t->closed)
@@ -31,40 +35,53 @@ void transport_put_failed(struct transport *t) {
 }
 
 static void queue_raw(struct transport *t, struct slice raw) {
-  if (raw.len && chunkq_append(&t->out, t->loop->chunks, raw) != OK)
+  if (raw.len && !t->write_failed && chunkq_append(&t->out, t->loop->chunks, raw) != OK)
     transport_put_failed(t);
 }
 
-void transport_put_raw(struct transport *t, struct slice raw) {
+static ssize_t send_both(int fd, struct slice first, struct slice second) {
+  if (second.len == 0)
+    return send(fd, first.data, first.len, MSG_NOSIGNAL);
+  struct iovec iov[] = {{(void *)first.data, first.len}, {(void *)second.data, second.len}};
+  bool both = first.len != 0;
+  struct msghdr m = {.msg_iov = both ? iov : iov + 1, .msg_iovlen = both ? 2 : 1};
+  return sendmsg(fd, &m, MSG_NOSIGNAL);
+}
+
+void transport_put_raw(struct transport *t, struct slice first, struct slice second) {
   if (t->write_failed || t->closed)
     return;
-  if (!chunkq_empty(&t->out) || !t->may_write) {
-    queue_raw(t, raw);
-    return;
+  if (chunkq_empty(&t->out) && t->may_write) {
+    ssize_t n = send_both(t->fd, first, second);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+      transport_put_failed(t);
+      return;
+    }
+    size_t sent = n > 0 ? (size_t)n : 0;
+    t->bytes_out += sent;
+    t->may_write = sent == first.len + second.len;
+    second = slice_skip(second, sent > first.len ? sent - first.len : 0);
+    first = slice_skip(first, sent);
   }
-  ssize_t n = send(t->fd, raw.data, raw.len, MSG_NOSIGNAL);
-  if (n < 0 && errno != EAGAIN && errno != EINTR) {
-    transport_put_failed(t);
-    return;
-  }
-  size_t sent = n > 0 ? (size_t)n : 0;
-  t->bytes_out += sent;
-  if (sent == raw.len)
-    return;
-  t->may_write = false;
-  queue_raw(t, slice_skip(raw, sent));
+  queue_raw(t, first);
+  queue_raw(t, second);
 }
 
-/* What this turn's sends have gathered. */
-static void put_gathered(struct transport *t) {
+/* What this turn's sends have gathered, and a span behind it. */
+static void put_with(struct transport *t, struct slice span) {
   struct loop *l = t->loop;
-  if (l->writer != t)
-    return;
-  struct slice bytes = slice_of(l->write_scratch, l->write_len);
-  l->writer = NULL;
-  l->write_len = 0;
-  if (bytes.len && !t->write_failed)
-    t->ops->put(t, bytes);
+  struct slice gathered = SLICE_NONE;
+  if (l->writer == t) {
+    gathered = slice_of(l->write_scratch, l->write_len);
+    l->writer = NULL;
+    l->write_len = 0;
+  }
+  if (gathered.len + span.len && !t->write_failed)
+    t->ops->put(t, gathered, span);
+}
+
+static void put_gathered(struct transport *t) {
+  put_with(t, SLICE_NONE);
 }
 
 static void put_queued(struct transport *t) {
@@ -98,6 +115,7 @@ static void flush_run(struct post *p) {
   struct transport *t = container_of(p, struct transport, flush_post);
   if (t->closed || t->connecting)
     return;
+  t->more_soon = false;
   put_gathered(t);
   put_queued(t);
   if (transport_pending(t) || t->write_failed)
@@ -110,23 +128,44 @@ static void flush_run(struct post *p) {
   }
 }
 
+void transport_more_soon(struct transport *t) {
+  t->more_soon = !t->ssl;
+}
+
+/* Another connection wants to write: this one's bytes go out, or wait in its queue. */
+static void step_aside(struct transport *t) {
+  struct loop *l = t->loop;
+  if (t->more_soon &&
+      chunkq_append(&t->out, l->chunks, slice_of(l->write_scratch, l->write_len)) == OK)
+    l->write_len = 0;
+  put_gathered(t);
+}
+
+static void gather(struct transport *t, struct slice bytes) {
+  struct loop *l = t->loop;
+  while (bytes.len) {
+    size_t room = LOOP_WRITE_BYTES - l->write_len, n = bytes.len < room ? bytes.len : room;
+    l->writer = t;
+    memcpy(l->write_scratch + l->write_len, bytes.data, n);
+    l->write_len += n;
+    bytes = slice_skip(bytes, n);
+    if (l->write_len == LOOP_WRITE_BYTES)
+      put_gathered(t);
+  }
+}
+
 enum err transport_send(struct transport *t, const struct iovec *iov, int count) {
   struct loop *l = t->loop;
   if (t->closed || t->write_failed)
     return ERR_CLOSED;
   if (l->writer && l->writer != t)
-    put_gathered(l->writer);
+    step_aside(l->writer);
   for (int i = 0; i < count; i++) {
-    struct slice left = slice_of(iov[i].iov_base, iov[i].iov_len);
-    while (left.len) {
-      l->writer = t;
-      size_t room = LOOP_WRITE_BYTES - l->write_len, n = left.len < room ? left.len : room;
-      memcpy(l->write_scratch + l->write_len, left.data, n);
-      l->write_len += n;
-      left = slice_skip(left, n);
-      if (l->write_len == LOOP_WRITE_BYTES)
-        put_gathered(t);
-    }
+    struct slice bytes = slice_of(iov[i].iov_base, iov[i].iov_len);
+    if (bytes.len >= DIRECT_BYTES)
+      put_with(t, bytes);
+    else
+      gather(t, bytes);
   }
   loop_flush_later(l, &t->flush_post);
   return t->write_failed ? ERR_CLOSED : OK;

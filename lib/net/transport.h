@@ -55,8 +55,9 @@ struct transport_events {
 struct transport_ops {
   /* Bytes as they were read: hands on what they mean. */
   void (*take)(struct transport *t, struct slice raw);
-  /* Bytes to be sent, to be given to transport_put_raw as they go out. */
-  void (*put)(struct transport *t, struct slice bytes);
+  /* Bytes to be sent, to be given to transport_put_raw as they go out: what was gathered, and a
+   * span behind it. Either may be empty. */
+  void (*put)(struct transport *t, struct slice gathered, struct slice span);
   /* The read side ended: was that in order? */
   enum transport_end (*ended)(struct transport *t);
   void (*goodbye)(struct transport *t); /* TLS: close_notify */
@@ -79,6 +80,7 @@ struct transport {
   bool connecting : 1, ready : 1, paused : 1, may_read : 1, may_write : 1;
   bool peer_ended : 1; /* the kernel says that the peer will send no more */
   bool keep_buffered : 1, was_full : 1, write_failed : 1;
+  bool more_soon : 1; /* see transport_more_soon */
   bool finishing : 1; /* closing in order: what comes in is dropped */
   bool ended : 1;     /* on_end was called */
   bool closed : 1;
@@ -93,6 +95,9 @@ enum err transport_open(struct transport *t, struct loop *loop, int fd, struct s
 /* Accepts all bytes; ERR_CLOSED once a write has failed (the chunk pool being
  * exhausted is one reason): then on_end follows from the loop. */
 enum err transport_send(struct transport *t, const struct iovec *iov, int count) MUST_CHECK;
+/* More will probably be sent in this turn (a body behind its head): what was sent so far waits
+ * for it, even when other connections write meanwhile. Clear text only. */
+void transport_more_soon(struct transport *t);
 /* Bytes accepted and not yet taken by the kernel. */
 size_t transport_pending(const struct transport *t);
 /* Senders should wait for on_drained. Marks the wish for on_drained. */
@@ -114,8 +119,8 @@ void transport_finish(struct transport *t);
  * except from within one of its own callbacks, where it must be freed by a post. */
 void transport_close(struct transport *t, bool abort);
 
-/* For transport_ops only: out to the socket, as far as it takes them. */
-void transport_put_raw(struct transport *t, struct slice raw);
+/* For transport_ops only: both out to the socket by one write, as far as it takes them. */
+void transport_put_raw(struct transport *t, struct slice first, struct slice second);
 /* Nothing more can be written: the loop will call on_end. */
 void transport_put_failed(struct transport *t);
 /* The connection cannot go on. Not from within a send. */

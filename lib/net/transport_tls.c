@@ -13,7 +13,7 @@ static void records_put(struct transport *t) {
   struct slice records = slice_of(l->record_scratch, l->record_len);
   l->record_len = 0;
   if (records.len)
-    transport_put_raw(t, records);
+    transport_put_raw(t, records, SLICE_NONE);
 }
 
 static int bio_write(BIO *bio, const char *data, int len) {
@@ -122,15 +122,19 @@ static void tls_take(struct transport *t, struct slice raw) {
     transport_fail(t, TRANSPORT_TLS_FAILED);
 }
 
-static void tls_put(struct transport *t, struct slice bytes) {
-  ERR_clear_error();
+static bool encrypt(struct transport *t, struct slice bytes) {
   size_t written;
-  if (bytes.len && SSL_write_ex(t->ssl, bytes.data, bytes.len, &written) != 1) {
-    t->loop->record_len = 0;
-    transport_put_failed(t);
+  return bytes.len == 0 || SSL_write_ex(t->ssl, bytes.data, bytes.len, &written) == 1;
+}
+
+static void tls_put(struct transport *t, struct slice gathered, struct slice span) {
+  ERR_clear_error();
+  if (encrypt(t, gathered) && encrypt(t, span)) {
+    records_put(t);
     return;
   }
-  records_put(t);
+  t->loop->record_len = 0;
+  transport_put_failed(t);
 }
 
 /* The socket ended without close_notify: somebody may have cut it. */

@@ -46,7 +46,7 @@ void args_number(struct args *a, int64_t n) {
 }
 
 void args_real(struct args *a, double n) {
-  buf_printf(&a->text, "%.6g", n);
+  buf_printf(&a->text, "%.15g", n);
   args_end(a);
 }
 

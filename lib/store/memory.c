@@ -200,9 +200,10 @@ static enum err memory_put_load(struct store *s, const struct load_record *r, bo
 }
 
 /* Nobody else wants any of it. */
-static void memory_put_quota(struct store *s, const struct store_quota *q) {
+static enum err memory_put_quota(struct store *s, const struct store_quota *q) {
   struct memory_store *m = container_of(s, struct memory_store, store);
   WATCH_TELL(&m->watches, quota, q->name, q->limit);
+  return OK;
 }
 
 static void memory_put_token(struct store *s, const struct token *t, struct store_reply reply) {

@@ -142,8 +142,10 @@ static void beat_answered(void *user, const struct redisReply *r) {
     link_changed(s, true, "");
   int64_t endpoints = reply_number(r->element[0]), tokens = reply_number(r->element[1]);
   bool lost = endpoints < s->endpoints.version;
-  if (anew)
+  if (anew) {
     redis_endpoints_lost(s);
+    redis_tokens_lost(s);
+  }
   redis_endpoints_look(s, endpoints);
   redis_tokens_look(s, tokens);
   if (s->leading && (s->endpoints.known || !endpoints)) /* who leads is to know what there was */
@@ -209,9 +211,14 @@ static void link_up(void *user) {
   redis_beat(s);
 }
 
+/* What was put and has not been sent is not true any more when the link is back. */
 static void link_down(void *user, const char *why) {
   struct redis_store *s = user;
-  link_changed(s, false, why);
+  args_clear(&s->members);
+  args_clear(&s->quota_names);
+  args_clear(&s->quota_numbers);
+  if (s->store.link.up || strcmp(s->store.link.why, why) != 0)
+    link_changed(s, false, why);
 }
 
 static void news_came(void *user, struct slice text) {

@@ -58,6 +58,7 @@ struct redis_link {
   int sentinel;         /* the one to ask */
   bool asking;          /* connected to a sentinel */
   bool up;
+  usec_t up_us; /* since when, or when it was last */
   int64_t commands, connections;
 };
 
@@ -91,7 +92,11 @@ static bool target_parse(const char *text, struct target *t) {
   return t->port > 0 && t->port < 65536;
 }
 
-static void retry_later(struct redis_link *l) {
+/* A connection that did not last is one more failure: a Redis that takes us in and then refuses
+ * what it is told is not asked without end. */
+static void retry_later(struct redis_link *l, bool was_up) {
+  if (was_up && loop_now(l->loop) - l->up_us > RETRY_MOST_US)
+    l->failures = 0;
   int doublings = l->failures < RETRY_DOUBLINGS ? l->failures : RETRY_DOUBLINGS;
   usec_t pause = (usec_t)RETRY_FIRST_US << doublings;
   l->failures++;
@@ -110,14 +115,14 @@ void redis_link_fail(struct redis_link *l, const char *why) {
   l->context = NULL;
   l->up = false;
   l->connect_until = 0;
-  l->master = (struct target){0};
-  if (l->asking)
-    l->sentinel++;
+  l->master = l->moved = (struct target){0};
+  if (!was_up)
+    l->sentinel++; /* it did not answer, or knows no better than to send us there */
   timer_cancel(l->loop, &l->deadline);
   if (context)
     redisAsyncFree(context); /* answers what waits with NULL */
-  retry_later(l);
-  if (was_up || l->failures == 2) /* said once of a connection that never was */
+  retry_later(l, was_up);
+  if (was_up || l->failures > 1) /* a first try may come too early */
     l->events.down(l->user, text);
 }
 
@@ -139,21 +144,26 @@ static void deadline_passed(struct timer *t) {
   redis_link_fail(l, why);
 }
 
-/* A cluster keeps these keys elsewhere: "MOVED <slot> <host>:<port>". */
-static void follow_move(struct redis_link *l, const char *error) {
-  const char *address = strrchr(error, ' ');
-  if (address && target_parse(address + 1, &l->moved))
-    l->failures = 0;
+static bool is_error(const redisReply *r) {
+  return r && r->type == REDIS_REPLY_ERROR;
+}
+
+static bool is_move(const char *error) {
+  return strncmp(error, "MOVED ", 6) == 0;
 }
 
 /* Errors that mean the wrong server, whatever was asked. */
-static bool misplaced(struct redis_link *l, const redisReply *reply) {
-  if (!reply || reply->type != REDIS_REPLY_ERROR)
-    return false;
-  bool moved = strncmp(reply->str, "MOVED ", 6) == 0;
-  if (moved)
-    follow_move(l, reply->str);
-  return moved || strncmp(reply->str, "READONLY", 8) == 0;
+static bool misplaced(const redisReply *reply) {
+  return is_error(reply) && (is_move(reply->str) || strncmp(reply->str, "READONLY", 8) == 0);
+}
+
+/* A cluster keeps these keys elsewhere: "MOVED <slot> <host>:<port>". It is asked there next,
+ * and only there. */
+static void leave_for(struct redis_link *l, const char *error) {
+  redis_link_fail(l, error);
+  const char *address = strrchr(error, ' ');
+  if (is_move(error) && address && !target_parse(address + 1, &l->moved))
+    l->moved = (struct target){0};
 }
 
 static void command_answered(redisAsyncContext *context, void *reply, void *user) {
@@ -168,7 +178,7 @@ static void command_answered(redisAsyncContext *context, void *reply, void *user
   bool current = l->context == context;
   if (current)
     deadline_arm(l);
-  bool wrong = current && misplaced(l, reply);
+  bool wrong = current && misplaced(reply);
   char why[WHY_BYTES] = "";
   if (wrong)
     snprintf(why, sizeof why, "%s", ((redisReply *)reply)->str);
@@ -176,7 +186,7 @@ static void command_answered(redisAsyncContext *context, void *reply, void *user
     c->answered(c->user, wrong ? NULL : reply);
   free(c);
   if (wrong && l->context == context)
-    redis_link_fail(l, why);
+    leave_for(l, why);
 }
 
 static enum err send_on(struct redis_link *l, int argc, const struct slice *argv,
@@ -225,10 +235,6 @@ enum err redis_link_send(struct redis_link *l, int argc, const struct slice *arg
   return l->up ? send_on(l, argc, argv, answered, user) : ERR_AGAIN;
 }
 
-static bool is_error(const redisReply *r) {
-  return r && r->type == REDIS_REPLY_ERROR;
-}
-
 /* AUTH, SELECT: an error ends the connection; no reply at all has ended it already. */
 static void must_answered(void *user, const redisReply *reply) {
   struct redis_link *l = user;
@@ -255,7 +261,7 @@ static void is_up(struct redis_link *l) {
     return;
   }
   l->up = true;
-  l->failures = 0;
+  l->up_us = loop_now(l->loop);
   l->connections++;
   l->events.up(l->user);
 }
@@ -338,7 +344,6 @@ static void on_connect(const redisAsyncContext *context, int status) {
     char why[WHY_BYTES];
     snprintf(why, sizeof why, "%.150s:%d: %.80s", l->target.host, l->target.port, context->errstr);
     l->context = NULL; /* hiredis frees it */
-    l->moved = (struct target){0};
     redis_link_fail(l, why);
     return;
   }

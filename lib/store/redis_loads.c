@@ -19,7 +19,7 @@ static const char read_script[] =
     "  local keys = {}\n"
     "  for j = i, math.min(i + 499, #names) do\n"
     "    local name, proxy = string.match(names[j], '^([^/]*)/(.*)$')\n"
-    "    keys[#keys + 1] = ARGV[1] .. '{' .. name .. '}:' .. proxy\n"
+    "    keys[#keys + 1] = ARGV[1] .. '{' .. (name or '') .. '}:' .. (proxy or '')\n"
     "  end\n"
     "  for _, v in ipairs(redis.call('MGET', unpack(keys))) do values[#values + 1] = v end\n"
     "end\n"

@@ -10,7 +10,8 @@
 
 #include "lib/store/redis_store.h"
 
-enum { NUMBERS_EACH = 4 };
+/* Who asks counts on an answer. */
+#define NO_ANSWER "out of memory while shares were asked for"
 
 /* KEYS one for each quota; ARGV proxy, lease_ms, then for each: limit, held, want, whole
  * Answer: how much of each. */
@@ -25,10 +26,10 @@ static const char shares_script[] =
     "  local all, ids, wants, taken = redis.call('HGETALL', key), {}, {}, 0\n"
     "  for j = 1, #all, 2 do\n"
     "    local has, wish, till = string.match(all[j + 1], '^(%S+) (%S+) (%S+)$')\n"
+    "    has, wish, till = tonumber(has), tonumber(wish), tonumber(till)\n"
     "    if all[j] == me then\n"
-    "    elseif tonumber(till) < now then redis.call('HDEL', key, all[j])\n"
-    "    else\n"
-    "      ids[#ids + 1], wants[all[j]], taken = all[j], tonumber(wish), taken + tonumber(has)\n"
+    "    elseif not (has and wish and till) or till < now then redis.call('HDEL', key, all[j])\n"
+    "    else ids[#ids + 1], wants[all[j]], taken = all[j], wish, taken + has\n"
     "    end\n"
     "  end\n"
     "  local share = 0\n"
@@ -69,22 +70,28 @@ static const char shares_script[] =
     "end\n"
     "return out\n";
 
-void redis_shares_put(struct store *store, const struct store_quota *q) {
+enum err redis_shares_put(struct store *store, const struct store_quota *q) {
   struct redis_store *s = container_of(store, struct redis_store, store);
   if (!s->store.link.up || s->leaving)
-    return;
+    return ERR_AGAIN;
   args_str(&s->quota_names, q->name);
   args_real(&s->quota_numbers, q->limit);
   args_real(&s->quota_numbers, q->held);
   args_real(&s->quota_numbers, q->want);
   args_number(&s->quota_numbers, q->whole);
   loop_post(s->loop, &s->beat_post);
+  return OK;
 }
 
 struct asked {
   struct redis_store *store;
   struct args names;
 };
+
+static void asked_free(struct asked *asked) {
+  args_free(&asked->names);
+  free(asked);
+}
 
 static void answered(void *user, const struct redisReply *r) {
   struct asked *asked = user;
@@ -97,15 +104,18 @@ static void answered(void *user, const struct redisReply *r) {
     const char *text = reply_text(r->element[i]).data;
     WATCH_TELL(&s->watches, quota, name, text ? strtod(text, NULL) : 0);
   }
-  args_free(&asked->names);
-  free(asked);
+  asked_free(asked);
 }
 
 void redis_shares_ask(struct redis_store *s) {
   struct args *a = &s->scratch;
-  struct asked *asked = s->quota_names.count ? malloc(sizeof *asked) : NULL;
-  if (!asked)
+  if (!s->quota_names.count)
     return;
+  struct asked *asked = malloc(sizeof *asked);
+  if (!asked) {
+    redis_link_fail(s->link, NO_ANSWER);
+    return;
+  }
   *asked = (struct asked){s, s->quota_names};
   s->quota_names = (struct args)ARGS_INIT;
   args_eval(a, shares_script, asked->names.count);
@@ -117,6 +127,6 @@ void redis_shares_ask(struct redis_store *s) {
   args_clear(&s->quota_numbers);
   if (redis_send(s, a, answered, asked) == OK)
     return;
-  args_free(&asked->names);
-  free(asked);
+  asked_free(asked);
+  redis_link_fail(s->link, NO_ANSWER);
 }

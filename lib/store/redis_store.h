@@ -44,6 +44,7 @@ struct known_tokens {
   struct token_set *set; /* NULL: not read yet */
   int64_t version;
   bool looking;
+  bool unsure; /* whether that version still means the same */
 };
 
 struct redis_store {
@@ -98,9 +99,10 @@ void redis_loads_tell(struct redis_store *s, struct store_watch *w);
 enum err redis_loads_put(struct store *store, const struct load_record *r, bool urgent);
 
 void redis_shares_ask(struct redis_store *s);
-void redis_shares_put(struct store *store, const struct store_quota *q);
+enum err redis_shares_put(struct store *store, const struct store_quota *q);
 
 void redis_tokens_close(struct redis_store *s);
+void redis_tokens_lost(struct redis_store *s);
 void redis_tokens_look(struct redis_store *s, int64_t version);
 void redis_tokens_put(struct store *store, const struct token *t, struct store_reply reply);
 void redis_tokens_remove(struct store *store, const char *name, struct store_reply reply);

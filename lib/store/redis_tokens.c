@@ -2,7 +2,8 @@
  * a version over both.
  *
  * A version lower than the one that is known means that Redis has lost what it was
- * told: who knows more puts it back. */
+ * told: who knows more puts it back. The same version may mean something else after that: over
+ * a new connection they are read once more. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,7 @@ static void looked(void *user, const struct redisReply *r) {
   token_set_unref(s->tokens.set);
   s->tokens.set = set;
   s->tokens.version = version;
+  s->tokens.unsure = false;
   WATCH_TELL(&s->watches, tokens, set);
 }
 
@@ -117,8 +119,13 @@ static void restore(struct redis_store *s) {
   s->tokens.looking = redis_send(s, a, restored, s) == OK;
 }
 
+void redis_tokens_lost(struct redis_store *s) {
+  s->tokens.unsure = true;
+}
+
 void redis_tokens_look(struct redis_store *s, int64_t version) {
-  if (s->tokens.looking || (s->tokens.set && version == s->tokens.version))
+  bool known = s->tokens.set && !s->tokens.unsure;
+  if (s->tokens.looking || (known && version == s->tokens.version))
     return;
   if (version < s->tokens.version) {
     restore(s);
@@ -169,7 +176,10 @@ void redis_tokens_put(struct store *store, const struct token *t, struct store_r
   args_str(a, t->name);
   token_write(t, &a->text);
   args_end(a);
-  send_change(s, a, reply, ERR_EXISTS);
+  if (a->failed)
+    reply.done(reply.user, ERR_SYNTAX);
+  else
+    send_change(s, a, reply, ERR_EXISTS);
 }
 
 void redis_tokens_remove(struct store *store, const char *name, struct store_reply reply) {

@@ -83,7 +83,7 @@ struct store_ops {
   void (*unwatch)(struct store *s, struct store_watch *w);
   enum err (*put_endpoint)(struct store *s, const char *name, const struct endpoint_record *r);
   enum err (*put_load)(struct store *s, const struct load_record *r, bool urgent);
-  void (*put_quota)(struct store *s, const struct store_quota *q);
+  enum err (*put_quota)(struct store *s, const struct store_quota *q);
   void (*put_token)(struct store *s, const struct token *t, struct store_reply reply);
   void (*remove_token)(struct store *s, const char *name, struct store_reply reply);
   void (*lead)(struct store *s);
@@ -117,10 +117,10 @@ MUST_CHECK static inline enum err store_put_load(struct store *s, const struct l
                                                  bool urgent) {
   return s->ops->put_load(s, r, urgent);
 }
-/* Proxy: asks for a share; watch.quota answers. To be asked again while it is in use, at least
- * once in a lease. */
-static inline void store_put_quota(struct store *s, const struct store_quota *q) {
-  s->ops->put_quota(s, q);
+/* Proxy: asks for a share; watch.quota answers once, unless the link goes down before. To be
+ * asked again while it is in use, at least once in a lease. ERR_AGAIN: not now. */
+MUST_CHECK static inline enum err store_put_quota(struct store *s, const struct store_quota *q) {
+  return s->ops->put_quota(s, q);
 }
 /* Operator. ERR_EXISTS: the name or the hash is taken. ERR_ABSENT: no token has the name. */
 static inline void store_put_token(struct store *s, const struct token *t, struct store_reply r) {
@@ -133,7 +133,7 @@ static inline void store_remove_token(struct store *s, const char *name, struct 
 static inline void store_lead(struct store *s) {
   s->ops->lead(s);
 }
-/* Gives back what this process holds: its loads, shares, the lead. */
+/* Gives back what this process holds: its loads and the lead. Shares run out. */
 static inline void store_leave(struct store *s, struct store_reply r) {
   s->ops->leave(s, r);
 }

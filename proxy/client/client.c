@@ -18,6 +18,7 @@ enum { PREFACE_DECIDES_AT = 4 }; /* no HTTP/1 method begins with "PRI " */
 
 static void client_release(struct post *p) {
   struct client *c = container_of(p, struct client, free_post);
+  token_memo_forget(&c->token_memo);
   pool_put(c->worker->clients, c);
 }
 
@@ -165,7 +166,8 @@ struct request *client_request(struct client *c, const struct client_ops *ops, v
     return NULL;
   r->peer = &c->peer;
   r->peer_text = c->peer_text;
-  r->local_port = c->door->port;
+  r->local_port = slice_str(c->door->port);
+  r->token_memo = &c->token_memo;
   r->secure = c->door->tls != NULL;
   r->trusted_peer = c->trusted;
   return r;

@@ -12,6 +12,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/stash.h"
+#include "lib/fleet/token.h"
 #include "lib/http/http1.h"
 #include "lib/net/deadline.h"
 #include "lib/net/transport.h"
@@ -27,7 +28,7 @@ enum { CLIENT_PEER_TEXT_BYTES = 64 };
 /* How a listener wants its connections treated; outlives them. */
 struct client_door {
   bool http2;              /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
-  int port;                /* for X-Forwarded-Port; 0 on a Unix socket */
+  char port[8];            /* for X-Forwarded-Port; empty on a Unix socket */
   struct tls_context *tls; /* NULL: clear text */
 };
 
@@ -77,6 +78,7 @@ struct client {
   char peer_text[CLIENT_PEER_TEXT_BYTES];
   bool trusted, closed;
   uint64_t stall_mark; /* transport.bytes_out when the deadline was set for a stalled write */
+  struct token_memo token_memo;
   struct http1_client http1;
   struct http2_session *http2;
 };

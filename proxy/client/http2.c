@@ -171,7 +171,7 @@ static int session_open(struct http2_session *s) {
   int e = cb && nghttp2_option_new(&option) == 0 ? 0 : NGHTTP2_ERR_NOMEM;
   if (!e) {
     nghttp2_option_set_no_auto_window_update(option, 1);
-    e = nghttp2_session_server_new2(&s->session, cb, s, option);
+    e = nghttp2_session_server_new3(&s->session, cb, s, option, &s->memory.hooks);
   }
   nghttp2_option_del(option);
   nghttp2_session_callbacks_del(cb);
@@ -197,6 +197,7 @@ bool client_http2_start(struct client *c) {
   if (!s)
     return false;
   s->client = c;
+  http2_memory_init(&s->memory);
   list_init(&s->streams);
   post_init(&s->flush_post, flush_run);
   post_init(&s->free_post, session_release);

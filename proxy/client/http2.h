@@ -10,6 +10,7 @@
 #include "lib/base/slice.h"
 #include "lib/http/head.h"
 #include "lib/net/loop.h"
+#include "proxy/client/http2_memory.h"
 
 struct client;
 struct nghttp2_session;
@@ -17,6 +18,7 @@ struct request;
 
 struct http2_session {
   struct nghttp2_session *session;
+  struct http2_memory memory;
   struct client *client;
   struct list streams;
   int stream_count;

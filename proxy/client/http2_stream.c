@@ -1,6 +1,5 @@
 /* One HTTP/2 stream: a request from it, and the answer to it (RFC 9113, 8). */
 #include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,14 +89,17 @@ void http2_stream_field(struct http2_stream *st, struct slice name, struct slice
   if (st->too_large)
     return;
   struct arena *arena = &st->request->arena;
-  struct slice n = arena_copy(arena, name), v = arena_copy(arena, value);
+  bool pseudo = name.len && name.data[0] == ':';
+  enum http_name id = http_name_find(name);
+  struct slice n = id == HTTP_OTHER && !pseudo ? arena_copy(arena, name) : http_name_text(id);
+  struct slice v = arena_copy(arena, value);
   if (!n.data || !v.data)
     st->too_large = true;
-  else if (n.len && n.data[0] == ':')
-    pseudo_field(st, n, v);
+  else if (pseudo)
+    pseudo_field(st, name, v);
   else if (st->head.field_count == st->head.field_max && !fields_grow(st))
     st->too_large = true;
-  else if (http_head_add(&st->head, n, v) != OK)
+  else if (http_head_add_as(&st->head, id, n, v) != OK)
     st->too_large = true;
 }
 
@@ -153,23 +155,29 @@ static nghttp2_nv pair(struct slice name, struct slice value) {
                       NGHTTP2_NV_FLAG_NONE};
 }
 
+/* An id comes once: in the compression's table it would only push out what comes again. */
+static nghttp2_nv field_pair(const struct http_field *f) {
+  nghttp2_nv nv = pair(f->name, f->value);
+  if (f->id == HTTP_X_REQUEST_ID)
+    nv.flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+  return nv;
+}
+
 struct pairs {
   nghttp2_nv nv[WORKER_FIELDS_MAX + 8];
   size_t count;
-  char status[8], length[24];
+  char status[SLICE_NUMBER_BYTES], length[SLICE_NUMBER_BYTES];
 };
 
 static void pairs_of(struct pairs *p, const struct http_head *h) {
   p->count = 0;
-  snprintf(p->status, sizeof p->status, "%d", h->status);
-  p->nv[p->count++] = pair(SLICE(":status"), slice_str(p->status));
+  p->nv[p->count++] = pair(SLICE(":status"), slice_number(p->status, (uint64_t)h->status));
   for (int i = 0; i < h->field_count; i++)
     if (h->fields[i].id != HTTP_CONTENT_LENGTH && !http_field_is_hop_by_hop(h, &h->fields[i]))
-      p->nv[p->count++] = pair(h->fields[i].name, h->fields[i].value);
-  if (h->content_length >= 0 && h->status >= 200 && h->status != 204) {
-    snprintf(p->length, sizeof p->length, "%lld", (long long)h->content_length);
-    p->nv[p->count++] = pair(SLICE("content-length"), slice_str(p->length));
-  }
+      p->nv[p->count++] = field_pair(&h->fields[i]);
+  if (h->content_length >= 0 && h->status >= 200 && h->status != 204)
+    p->nv[p->count++] =
+        pair(SLICE("content-length"), slice_number(p->length, (uint64_t)h->content_length));
 }
 
 static void reset(struct http2_stream *st, uint32_t code) {

@@ -218,7 +218,7 @@ static const struct option_table replica_table = {
         WHOLE("idle_s", replica_idle_s, 1, 3600, "s", "4",
               "Idle connections are closed after this; less than the servers' own limit (uvicorn: "
               "5)."),
-        WHOLE("idle_max", replica_idle_max, 0, 100000, NULL, "128",
+        WHOLE("idle_max", replica_idle_max, 0, 100000, NULL, "1024",
               "Idle connections kept per replica and worker."),
         WHOLE("replay_bytes", replay_bytes, 0, 1048576, "bytes", "16384",
               "A request body up to this can be sent again when a replica refuses; a larger one "

@@ -1,6 +1,5 @@
 #include "proxy/replica/forward.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "proxy/config/config.h"
@@ -92,10 +91,8 @@ static void put_forwarded(struct forward *f, const struct request *r) {
     f->put(f, SLICE("x-forwarded-proto"), r->secure ? SLICE("https") : SLICE("http"));
   if (!r->trusted_peer || !http_head_get(h, HTTP_X_FORWARDED_HOST))
     f->put(f, SLICE("x-forwarded-host"), h->authority);
-  if (r->local_port && (!r->trusted_peer || !http_head_get(h, HTTP_X_FORWARDED_PORT))) {
-    int n = snprintf(f->port, sizeof f->port, "%d", r->local_port);
-    f->put(f, SLICE("x-forwarded-port"), slice_of(f->port, (size_t)n));
-  }
+  if (r->local_port.len && (!r->trusted_peer || !http_head_get(h, HTTP_X_FORWARDED_PORT)))
+    f->put(f, SLICE("x-forwarded-port"), r->local_port);
 }
 
 bool forward_fields(struct forward *f, struct request *r) {

@@ -15,7 +15,6 @@ struct request;
  * the request do. */
 struct forward {
   void (*put)(struct forward *f, struct slice name, struct slice value);
-  char port[8];
 };
 
 /* False when memory ran out: the request must not go on without what is missing. */

@@ -115,6 +115,14 @@ static bool put_head(struct request_head *h, struct request *r, bool chunked) {
   return good && !h->out.failed;
 }
 
+/* Of a body that follows its head at once, as HTTP/2 clients send it, both go out together. */
+static void send_body(struct replica_connection *rc) {
+  struct pipe *p = &rc->request->request_pipe;
+  if (p->total == 0 && !p->ended)
+    transport_more_soon(&rc->link.transport);
+  pipe_connect(p, &body_sink, rc);
+}
+
 static void start(struct request *r) {
   struct replica_connection *rc = r->lease;
   char *begin = r->worker->head_bytes;
@@ -131,7 +139,7 @@ static void start(struct request *r) {
   if (r->head.framing == HTTP_TUNNEL) /* what the client sends waits for the 101 */
     rc->sent = true;
   else
-    pipe_connect(&r->request_pipe, &body_sink, rc);
+    send_body(rc);
 }
 
 const struct replica_ops replica_http1 = {

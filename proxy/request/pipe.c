@@ -1,6 +1,6 @@
 #include "proxy/request/pipe.h"
 
-void pipe_init(struct pipe *p, struct pool *chunks, size_t limit_bytes, size_t keep_bytes) {
+void pipe_init(struct pipe *p, struct chunks *chunks, size_t limit_bytes, size_t keep_bytes) {
   *p = (struct pipe){.chunks = chunks, .limit_bytes = limit_bytes, .keep_bytes = keep_bytes};
 }
 

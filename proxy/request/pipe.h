@@ -35,7 +35,7 @@ struct pipe {
   void *source_self;
   const struct pipe_sink_ops *sink; /* NULL while there is none yet: bytes wait */
   void *sink_self;
-  struct pool *chunks;
+  struct chunks *chunks;
   struct chunkq queue;
   struct chunkq kept;          /* what was taken already, for a replay; see keep_bytes */
   size_t limit_bytes;          /* the queue is full from here */
@@ -48,10 +48,10 @@ struct pipe {
   bool closed; /* the sink was told, or the pipe was cut */
 };
 
-void pipe_init(struct pipe *p, struct pool *chunks, size_t limit_bytes, size_t keep_bytes);
+void pipe_init(struct pipe *p, struct chunks *chunks, size_t limit_bytes, size_t keep_bytes);
 /* Drops everything; the pipe takes no more. */
 void pipe_close(struct pipe *p);
-/* From the source. ERR_MEMORY when the chunk pool is exhausted. A closed pipe
+/* From the source. ERR_MEMORY when the chunk store is exhausted. A closed pipe
  * swallows bytes and gives credit for them. */
 enum err pipe_write(struct pipe *p, struct slice bytes) MUST_CHECK;
 void pipe_end(struct pipe *p);

@@ -17,6 +17,8 @@
 enum {
   REQUEST_ATTEMPTS_MAX = 8, /* ways back to the hold */
   REQUEST_ID_BYTES_MAX = 128,
+  SEED_DIGITS = 16,
+  SERIAL_DIGITS = 12,
 };
 
 static void request_walk(struct request *r);
@@ -131,8 +133,7 @@ static void request_finish(struct request *r) {
   post_cancel(&r->wake_post);
   if (r->lease)
     r->replica_ops->cancel(r);
-  const struct request_step *steps = r->worker->steps;
-  steps[step_find(steps, "finish")].run(r);
+  r->worker->finish->run(r);
   pipe_close(&r->request_pipe);
   pipe_close(&r->response_pipe);
   r->client_ops->finished(r);
@@ -168,6 +169,11 @@ static void request_walk(struct request *r) {
   request_finish(r);
 }
 
+static void put_hex(char *to, int digits, uint64_t value) {
+  for (; digits > 0; value >>= 4)
+    to[--digits] = "0123456789abcdef"[value & 15];
+}
+
 /* A client's own id is kept when it is short and plain enough for a log line. */
 static void request_identify(struct request *r) {
   struct slice id = http_head_value(&r->head, HTTP_X_REQUEST_ID);
@@ -175,13 +181,12 @@ static void request_identify(struct request *r) {
     r->id = id;
     return;
   }
-  char *text = arena_alloc(&r->arena, 32);
+  char *text = arena_alloc(&r->arena, SEED_DIGITS + SERIAL_DIGITS);
   if (!text)
     return;
-  uint64_t serial = ++r->worker->request_serial;
-  snprintf(text, 32, "%016llx%012llx", (unsigned long long)r->worker->request_seed,
-           (unsigned long long)serial);
-  r->id = slice_of(text, 28);
+  put_hex(text, SEED_DIGITS, r->worker->request_seed);
+  put_hex(text + SEED_DIGITS, SERIAL_DIGITS, ++r->worker->request_serial);
+  r->id = slice_of(text, SEED_DIGITS + SERIAL_DIGITS);
 }
 
 void request_begin(struct request *r) {

@@ -33,6 +33,7 @@ struct meter;
 struct replica;
 struct replica_shared;
 struct request;
+struct token_memo;
 struct worker;
 
 enum step_result { STEP_NEXT, STEP_WAIT, STEP_FAIL, STEP_DONE };
@@ -103,8 +104,9 @@ struct request {
   const struct client_ops *client_ops;
   void *client;
   const struct sockaddr_storage *peer;
-  const char *peer_text; /* numeric address, for X-Forwarded-For and the log */
-  int local_port;
+  const char *peer_text;         /* numeric address, for X-Forwarded-For and the log */
+  struct slice local_port;       /* digits; empty on a Unix socket */
+  struct token_memo *token_memo; /* the connection's */
   bool secure, http2, trusted_peer;
   /* head */
   struct arena arena;

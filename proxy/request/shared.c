@@ -22,10 +22,15 @@ struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_ma
   if (!s)
     return NULL;
   snprintf(s->id, sizeof s->id, "%s", id);
-  s->concurrency_max = concurrency_max;
+  atomic_store(&s->concurrency_max, concurrency_max);
   atomic_store(&s->room, concurrency_max);
   s->refs = 1;
   return s;
+}
+
+void replica_shared_limit(struct replica_shared *s, int64_t concurrency_max) {
+  atomic_store(&s->room, 0);
+  atomic_store(&s->concurrency_max, concurrency_max);
 }
 
 struct replica_shared *replica_shared_ref(struct replica_shared *s) {
@@ -40,18 +45,15 @@ struct replica_shared *replica_shared_unref(struct replica_shared *s) {
 }
 
 bool replica_shared_reserve(struct replica_shared *s) {
-  if (s->concurrency_max == 0)
-    return true;
   int64_t taken = atomic_load(&s->reserved);
-  while (taken < atomic_load(&s->room))
+  while (atomic_load(&s->concurrency_max) == 0 || taken < atomic_load(&s->room))
     if (atomic_compare_exchange_weak(&s->reserved, &taken, taken + 1))
       return true;
   return false;
 }
 
 void replica_shared_release(struct replica_shared *s) {
-  if (s->concurrency_max)
-    atomic_fetch_sub(&s->reserved, 1);
+  atomic_fetch_sub(&s->reserved, 1);
 }
 
 int64_t replica_shared_left(struct replica_shared *s) {

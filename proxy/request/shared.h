@@ -14,9 +14,12 @@
 struct replica_shared {
   char id[REPLICA_ID_BYTES];
   _Atomic int refs;
-  int64_t concurrency_max; /* 0: unlimited, and then `room` and `reserved` are never touched */
-  _Atomic int64_t room;    /* how many of these places are this proxy's */
-  bool asked;              /* main thread: a share of the places was asked for */
+  _Atomic int64_t concurrency_max; /* 0: unlimited */
+  _Atomic int64_t room;            /* how many of these places are this proxy's */
+  /* main thread: */
+  bool asked;     /* a share of the places was asked for */
+  bool asking;    /* and the answer is on its way: until then we may hold more than we know */
+  bool ask_again; /* somebody wanted to meanwhile */
   _Alignas(CELL_ALIGN) _Atomic int64_t reserved; /* the one shared atomic on the path */
   struct replica_cell cells[];                   /* one per worker */
 };
@@ -35,6 +38,8 @@ struct replica_shared *replica_shared_new(const char *id, int64_t concurrency_ma
                                           int workers) MUST_CHECK;
 struct replica_shared *replica_shared_ref(struct replica_shared *s);
 struct replica_shared *replica_shared_unref(struct replica_shared *s);
+/* Main thread: another concurrency_max, none of which is ours yet. Who is there stays. */
+void replica_shared_limit(struct replica_shared *s, int64_t concurrency_max);
 /* Takes one of our places; false when all are taken. Any thread. */
 bool replica_shared_reserve(struct replica_shared *s);
 void replica_shared_release(struct replica_shared *s);

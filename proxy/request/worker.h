@@ -25,7 +25,7 @@ struct token_set;
 enum {
   WORKER_FIELDS_MAX = 1024,       /* upper bound of the option head_fields_max */
   WORKER_HEAD_BYTES = 128 * 1024, /* room to build one head in */
-  ARENA_BLOCK_BYTES = 2048,
+  ARENA_BLOCK_BYTES = 1024,
   REQUEST_ARENA_LIMIT_BYTES = 256 * 1024,
 };
 
@@ -50,6 +50,7 @@ struct worker {
   const struct config *config;
   struct worker_cell *cell;
   const struct request_step *steps;           /* the path of a request ... */
+  const struct request_step *finish;          /* the last of them: every request ends there */
   const struct response_step *response_steps; /* ... and the way back */
   struct pool *requests, *arena_blocks, *clients, *streams, *replica_connections, *replica_streams;
   struct token_set *tokens; /* NULL: not known yet */

@@ -126,7 +126,7 @@ enum step_result step_authenticate(struct request *r) {
     return answer_preflight(r);
   struct slice text = bearer(&r->head);
   if (text.len && text.len <= TOKEN_TEXT_BYTES_MAX) {
-    token_hash(text, r->token_hash);
+    token_hash_memo(r->token_memo, text, r->token_hash);
     r->has_token = true;
   }
   return access_check(r);

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from fleet import Balancer, Redis, Sentinels
+from fleet import Balancer, Redis, Sentinels, SlowLink
 from harness import Engine, Headrace, eventually
 
 
@@ -39,11 +39,14 @@ def start(tmp_path):
         def redis(self, *options, **more):
             return self.add(Redis(tmp_path / f"redis{next(numbers)}", *options, **more))
 
-        def sentinels(self, master):
-            return self.add(Sentinels(tmp_path, master))
+        def sentinels(self, master, **more):
+            return self.add(Sentinels(tmp_path, master, **more))
 
         def balancer(self, ports):
             return self.add(Balancer(ports))
+
+        def slow_link(self, port, delay_s):
+            return self.add(SlowLink(port, delay_s))
 
         def role(self, role, redis, endpoints=None, **more):
             """`headrace proxy` or `headrace scheduler` on that Redis (or those sentinels)."""

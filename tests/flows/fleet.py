@@ -72,17 +72,25 @@ class Redis:
 class Sentinels:
     """Three redis-sentinels that watch one master, which has one replica."""
 
-    def __init__(self, directory, master, count=3):
-        self.directory, self.ports, self.processes = Path(directory), [], []
-        for i in range(count):
-            port = free_port()
-            config = self.directory / f"sentinel{i}.conf"
-            config.write_text(f"port {port}\nbind 127.0.0.1\ndir {self.directory}\nlogfile sentinel{i}.log\n"
-                              f"sentinel monitor fleet 127.0.0.1 {master.port} 2\nsentinel down-after-milliseconds fleet 1000\n"
-                              "sentinel failover-timeout fleet 5000\n")
-            self.processes.append(subprocess.Popen(["redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
-            self.ports.append(port)
+    def __init__(self, directory, master, count=3, options=""):
+        self.directory, self.ports, self.processes, self.options = Path(directory), [], [], options
+        for _ in range(count):
+            self.start(master.port)
         eventually(lambda: all(self.knows(master, p, count) for p in self.ports))
+
+    def start(self, master_port):
+        port = free_port()
+        config = self.directory / f"sentinel{port}.conf"
+        config.write_text(f"port {port}\nbind 127.0.0.1\ndir {self.directory}\nlogfile sentinel{port}.log\n"
+                          f"sentinel monitor fleet 127.0.0.1 {master_port} 2\nsentinel down-after-milliseconds fleet 1000\n"
+                          f"sentinel failover-timeout fleet 5000\n{self.options}")
+        self.processes.append(subprocess.Popen(["redis-server", str(config), "--sentinel"], stdout=subprocess.DEVNULL))
+        self.ports.append(port)
+
+    def start_misled(self, master_port):
+        """One that believes in another master, and is asked first."""
+        self.start(master_port)
+        self.ports.insert(0, self.ports.pop())
 
     def knows(self, master, port, count):
         """Each has found the replica and the other sentinels."""
@@ -143,3 +151,25 @@ class Balancer:
     def stop(self):
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(DEADLINE_S)
+
+
+class SlowLink(Balancer):
+    """What goes through it arrives later, by the same time for all."""
+
+    def __init__(self, port, delay_s):
+        self.delay_s = delay_s
+        super().__init__([port])
+
+    async def pass_on(self, reader, writer):
+        parts = asyncio.Queue()
+        late = asyncio.create_task(self.put_out(parts, writer))
+        while data := await reader.read(65536):
+            parts.put_nowait((self.loop.time() + self.delay_s, data))
+        parts.put_nowait((0, b""))
+        await late
+
+    async def put_out(self, parts, writer):
+        while (part := await parts.get())[1]:
+            await asyncio.sleep(max(0, part[0] - self.loop.time()))
+            writer.write(part[1])
+        writer.close()

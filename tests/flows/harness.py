@@ -285,6 +285,13 @@ class Engine:
     def events(self, event):
         return [line for line in self.log() if line["event"] == event]
 
+    def most_at_once(self):
+        now = most = 0
+        for event in self.log():
+            now += (event["event"] == "start") - (event["event"] in ("end", "abort"))
+            most = max(most, now)
+        return most
+
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()

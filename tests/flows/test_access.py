@@ -65,3 +65,15 @@ def test_cors(start):
     assert h.call(token="hr_mine", Origin="https://app.example").headers["access-control-allow-origin"] == "https://app.example"
     assert h.call(Origin="https://app.example").headers["access-control-allow-origin"] == "https://app.example"  # 401 too
     assert "access-control-allow-origin" not in h.call(token="hr_mine", Origin="https://evil.example").headers
+
+
+def test_a_token_that_cannot_be_kept_as_asked_is_not_made(start):
+    h = start.headrace({"ep": {"access": "authenticated", "driver": "process", "process": {"command": ["sleep", "1000"]}}})
+    for option, values in {"--rate": ("inf", "nan", "1e400", "10x", "0"), "--concurrency": ("4x", "0.5", "-1", ""),
+                           "--expires": ("1970-01-01", "99999999999999999h", "0d", "soon")}.items():
+        for value in values:
+            assert h.command("token", "add", "t", option, value, check=False).returncode == 2, (option, value)
+    for more in (["--endpoint", b"\xff"], ["--organisation", b"\xff"], ["--owner", b"\xff"]):
+        done = h.command("token", "add", "t", *more, check=False)
+        assert done.returncode == 1 and "UTF-8" in done.stderr and not done.stdout
+    assert h.command("token", "list").stdout.count("\n") == 1

@@ -45,6 +45,11 @@ def send(edge, data=WAIT):
     return link
 
 
+def slow(ms):
+    """A request to whose answer the engine takes that long."""
+    return WAIT.replace(b"\r\nHost", f"\r\nX-Engine-Fault: slow-head={ms}\r\nHost".encode(), 1)
+
+
 def status_of(link):
     with link:
         return int(read_all(link).split(b" ", 2)[1])
@@ -80,7 +85,7 @@ def test_the_integral_is_the_true_mean(start):
         link = edge.connect()
         with link:
             began = time.monotonic()
-            link.sendall(WAIT.replace(b"\r\nHost", f"\r\nX-Engine-Fault: slow-head={ms}\r\nHost".encode(), 1))
+            link.sendall(slow(ms))
             assert link.recv(1) == b"H"
             pending.append(time.monotonic() - began)
             read_all(link)
@@ -118,7 +123,7 @@ def test_an_endpoint_goes_to_zero_in_time_though_a_proxy_died_with_its_requests(
     endpoint = process_endpoint("--rate", 0, log_directory=start.directory, scaling={"scale_to_zero_s": 5})
     redis, scheduler, (edge,) = fleet(start, {"ep": endpoint}, proxies=1)
     assert edge.call(X_Scale_Up_Timeout="30").status == 200
-    links = [send(edge, WAIT.replace(b"\r\nHost", b"\r\nX-Engine-Fault: slow-head=60000\r\nHost", 1)) for _ in range(100)]
+    links = [send(edge, slow(60000)) for _ in range(100)]
     eventually(lambda: redis.sum("pending") == 100)
     edge.kill()
     began = time.monotonic()
@@ -166,28 +171,34 @@ def test_ten_thousand_short_requests_that_samples_miss_all_count(start):
 def test_room_is_shared_by_the_proxies_and_never_exceeded(start):
     engine = start.engine("--rate", "0")
     redis, _, edges = fleet(start, {"ep": engine.endpoint(concurrency_max=8, queue_max_s=60)})
-    head = WAIT.replace(b"\r\nHost", b"\r\nX-Engine-Fault: slow-head=50\r\nHost", 1)
-    links = [send(edges[0 if i % 4 else 1], head) for i in range(120)]
+    links = [send(edges[0 if i % 4 else 1], slow(50)) for i in range(120)]
     assert collections.Counter(map(status_of, links)) == {200: 120}
-    now = most = 0
-    for event in engine.log():
-        now += (event["event"] == "start") - (event["event"] in ("end", "abort"))
-        most = max(most, now)
-    assert 4 <= most <= 8
+    assert 4 <= engine.most_at_once() <= 8
     eventually(lambda: not [k for k in redis.cli("keys", "headrace:quota:*").split() if redis.cli("hlen", k) != "0"])
 
 
 def test_one_place_goes_round(start):
     engine = start.engine("--rate", "0")
     _, _, edges = fleet(start, {"ep": engine.endpoint(concurrency_max=1, queue_max_s=60)})
-    head = WAIT.replace(b"\r\nHost", b"\r\nX-Engine-Fault: slow-head=100\r\nHost", 1)
-    links = [send(edges[i % 2], head) for i in range(40)]
+    links = [send(edges[i % 2], slow(100)) for i in range(40)]
     assert collections.Counter(map(status_of, links)) == {200: 40}
-    now = most = 0
-    for event in engine.log():
-        now += (event["event"] == "start") - (event["event"] in ("end", "abort"))
-        most = max(most, now)
-    assert most == 1
+    assert engine.most_at_once() == 1
+
+
+def test_another_concurrency_max_reaches_replicas_that_stay(start):
+    engine = start.engine("--rate", "0")
+    redis, scheduler, (edge,) = fleet(start, {"ep": engine.endpoint(concurrency_max=1, queue_max_s=60)}, proxies=1)
+    eventually(lambda: edge.call().status == 200)
+    for limit in (4, 0, 2):
+        scheduler.stop()
+        start.forget(scheduler)
+        scheduler = start.role("scheduler", redis, {"ep": engine.endpoint(concurrency_max=limit, queue_max_s=60)})
+        eventually(lambda: json.loads(redis.cli("hget", "headrace:endpoint:{ep}", "definition"))["concurrency_max"] == limit)
+        links = [send(edge, slow(1000)) for _ in range(6)]
+        eventually(lambda: edge.status("ep")["replicas"][0]["active"] == (limit or 6))
+        assert collections.Counter(map(status_of, links)) == {200: 6}
+        edge.quiet("ep")
+    assert engine.most_at_once() == 6
 
 
 def test_changes_reach_every_proxy_without_a_message_too(start):
@@ -238,6 +249,20 @@ def test_a_standby_takes_over_and_goes_on_with_the_children(start):
     assert answer.status == 200 and answer.body.rstrip().endswith(b"[DONE]")
     slow.close()
     assert edge.call().status == 200 and "is taken over" in second.errors()
+
+
+def test_a_standby_ends_what_was_being_stopped(start):
+    endpoint = process_endpoint("--rate", 0, log_directory=start.directory, scaling={"scale_to_zero_s": 1})
+    pid = start.directory / "pid"
+    script = f"trap '' TERM; echo $$ > {pid}; \"$@\"; while :; do sleep 0.1; done"  # only KILL ends it
+    endpoint["process"]["command"] = ["/bin/sh", "-c", script, "sh", *endpoint["process"]["command"]]
+    redis, first, (edge,) = fleet(start, {"ep": endpoint}, proxies=1)
+    assert edge.call(X_Scale_Up_Timeout="30").status == 200
+    second = start.role("scheduler", redis, {"ep": endpoint})
+    eventually(lambda: redis.cli("hvals", "headrace:replicas:{ep}") and "stopped" in redis.cli("hvals", "headrace:replicas:{ep}"))
+    first.kill()
+    eventually(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"))
+    assert "is taken over" in second.errors()
 
 
 def test_a_scheduler_that_ends_leaves_static_replicas_alone(start):

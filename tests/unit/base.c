@@ -12,7 +12,7 @@
 #include "lib/base/stash.h"
 
 Test(chunkq, gives_back_what_was_put_in_however_it_is_taken) {
-  struct pool *chunks = pool_new(CHUNK_OBJECT_BYTES, 4, 0);
+  struct chunks *chunks = chunks_new(0, 4);
   for (size_t step = 1; step < 9000; step = step * 3 + 1) {
     struct chunkq q = {0};
     char in[20000], out[20000];
@@ -28,21 +28,34 @@ Test(chunkq, gives_back_what_was_put_in_however_it_is_taken) {
       got += chunkq_take(&q, chunks, out + got,
                          step / 2 + 1 < sizeof out - got ? step / 2 + 1 : sizeof out - got);
     cr_assert_arr_eq(in, out, sizeof in);
-    cr_assert_eq(pool_live(chunks), 0, "an empty queue owns no chunk");
+    cr_assert_eq(chunks_live(chunks), 0, "an empty queue owns no chunk");
   }
-  pool_free(chunks);
+  chunks_free(chunks);
 }
 
-Test(chunkq, takes_all_or_nothing_when_the_pool_is_exhausted) {
-  struct pool *chunks = pool_new(CHUNK_OBJECT_BYTES, 0, 2);
+Test(chunkq, takes_all_or_nothing_when_the_store_is_exhausted) {
+  struct chunks *chunks = chunks_new(2 * CHUNK_LARGE_BYTES, 0);
   struct chunkq q = {0};
-  char bytes[3 * CHUNK_OBJECT_BYTES] = {0};
+  char bytes[3 * CHUNK_LARGE_BYTES] = {0};
   cr_assert_eq(chunkq_append(&q, chunks, slice_of(bytes, sizeof bytes)), ERR_MEMORY);
   cr_assert_eq(q.len, 0);
-  cr_assert_eq(chunkq_append(&q, chunks, slice_of(bytes, CHUNK_OBJECT_BYTES)), OK);
+  cr_assert_eq(chunkq_append(&q, chunks, slice_of(bytes, CHUNK_LARGE_BYTES)), OK);
   chunkq_clear(&q, chunks);
-  cr_assert_eq(pool_live(chunks), 0);
-  pool_free(chunks);
+  cr_assert_eq(chunks_live(chunks), 0);
+  chunks_free(chunks);
+}
+
+Test(chunkq, holds_little_when_little_waits) {
+  struct chunks *chunks = chunks_new(0, 4);
+  struct chunkq q = {0};
+  char bytes[CHUNK_LARGE_BYTES] = {0};
+  cr_assert_eq(chunkq_append(&q, chunks, slice_of(bytes, 1024)), OK);
+  cr_assert_eq(chunks_live(chunks), CHUNK_SMALL_BYTES);
+  cr_assert_eq(chunkq_append(&q, chunks, slice_of(bytes, sizeof bytes)), OK);
+  cr_assert_leq(chunks_live(chunks), CHUNK_LARGE_BYTES + 2 * CHUNK_SMALL_BYTES);
+  chunkq_clear(&q, chunks);
+  cr_assert_eq(chunks_live(chunks), 0);
+  chunks_free(chunks);
 }
 
 Test(arena, stops_at_its_limit_and_gives_everything_back) {

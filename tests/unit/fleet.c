@@ -8,6 +8,7 @@
 #include "lib/fleet/endpoint.h"
 #include "lib/fleet/load.h"
 #include "lib/fleet/meter.h"
+#include "lib/fleet/token_text.h"
 #include "lib/fleet/wire.h"
 #include "scheduler/loads.h"
 #include "scheduler/policy.h"
@@ -127,6 +128,42 @@ Test(loads, are_bounded) {
   loads_gone(&l, "p3");
   cr_assert_eq(loads_put(&l, &more), OK, "in the place of one that is silent");
   loads_free(&l);
+}
+
+#define HASH "\"sha256\":\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\","
+
+Test(token, that_says_something_else_than_it_may_is_not_read) {
+  static const char *const wrong[] = {"\"name\":1",
+                                      "\"owner\":1",
+                                      "\"organisations\":\"o\"",
+                                      "\"organisations\":[1]",
+                                      "\"endpoints\":\"ep\"",
+                                      "\"endpoints\":[[\"ep\"]]",
+                                      "\"endpoints\":{}",
+                                      "\"expires\":\"2020-01-01\"",
+                                      "\"expires\":1.5",
+                                      "\"expires\":-1",
+                                      "\"concurrency_max\":2.5",
+                                      "\"concurrency_max\":\"2\"",
+                                      "\"requests_per_s\":-1",
+                                      "\"requests_per_s\":\"1\""};
+  char text[512];
+  struct token *t;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    snprintf(text, sizeof text, "{" HASH "%s%s}", i ? "\"name\":\"n\"," : "", wrong[i]);
+    cr_assert_eq(token_read(slice_str(text), &t), ERR_SYNTAX, "%s", text);
+  }
+  cr_assert_eq(token_read(SLICE("{" HASH "\"name\":\"n\",\"owner\":null}"), &t), OK);
+  token_free(t);
+}
+
+Test(token, that_cannot_be_written_is_not_written_in_part) {
+  char *words[] = {(char *)"\xff", NULL};
+  struct token t = {.name = (char *)"n", .endpoints = words};
+  struct buf out = BUF_INIT(4096);
+  token_write(&t, &out);
+  cr_assert(out.failed, "without its endpoints it would open them all");
+  buf_free(&out);
 }
 
 static int passed(struct meter *m, int times, usec_t *at, usec_t step) {

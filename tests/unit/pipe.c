@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "lib/base/pool.h"
+#include "lib/base/chunk.h"
 #include "proxy/request/pipe.h"
 
 static size_t credit, room, ends;
@@ -27,11 +27,11 @@ static void on_end(struct pipe *p) {
 
 static const struct pipe_source_ops source = {on_credit};
 static const struct pipe_sink_ops sink = {on_write, on_end};
-static struct pool *chunks;
+static struct chunks *chunks;
 static struct pipe p;
 
 static void setup(void) {
-  chunks = pool_new(CHUNK_OBJECT_BYTES, 4, 0);
+  chunks = chunks_new(0, 4);
   pipe_init(&p, chunks, 100, 50);
   p.source = &source;
   credit = room = ends = got_len = 0;
@@ -39,8 +39,8 @@ static void setup(void) {
 
 static void teardown(void) {
   pipe_close(&p);
-  cr_assert_eq(pool_live(chunks), 0);
-  pool_free(chunks);
+  cr_assert_eq(chunks_live(chunks), 0);
+  chunks_free(chunks);
 }
 
 TestSuite(pipe, .init = setup, .fini = teardown);
