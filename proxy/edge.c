@@ -143,6 +143,8 @@ static void endpoint_came(void *user, const struct endpoint_record *r) {
     return;
   tell_workers(edge, e, r->def->name, false);
   tell_queue(e);
+  if (edge->process.shares && hold_queue_count(e->shared->hold)) /* who waits needs places there */
+    edge_wanted(&edge->process, e->shared);
 }
 
 static void endpoint_went(void *user, const char *name) {
@@ -204,6 +206,32 @@ static void quota_came(void *user, const char *name, double allowed) {
     edge_wanted(&edge->process, e->shared);
 }
 
+static void tell_tokens(struct edge *edge, struct token_set *set) {
+  for (int i = 0; i < edge->worker_count; i++)
+    if (worker_tokens(edge->workers[i], set) != OK)
+      abort(); /* a revoked token would live on */
+}
+
+/* The store has been away for too long: who was revoked meanwhile? */
+static void tokens_too_old(struct timer *t) {
+  struct edge *edge = container_of(t, struct edge, stale_timer);
+  edge->tokens_stale = true;
+  tell_tokens(edge, NULL);
+}
+
+static void tokens_away(struct edge *edge, usec_t since) {
+  int64_t most_s = edge->config->token_stale_max_s;
+  if (most_s && timer_set(edge->loop, &edge->stale_timer, since + most_s * USEC_PER_S) != OK)
+    abort();
+}
+
+static void tokens_back(struct edge *edge) {
+  timer_cancel(edge->loop, &edge->stale_timer);
+  if (edge->tokens_stale)
+    tell_tokens(edge, edge->tokens);
+  edge->tokens_stale = false;
+}
+
 static void tokens_came(void *user, struct token_set *set) {
   struct edge *edge = user;
   if (token_set_meter(set, edge->tokens) != OK)
@@ -212,9 +240,7 @@ static void tokens_came(void *user, struct token_set *set) {
   edge->tokens = token_set_ref(set);
   if (!edge->store->alone)
     shares_alone_tokens(set, edge->store->link.proxies);
-  for (int i = 0; i < edge->worker_count; i++)
-    if (worker_tokens(edge->workers[i], set) != OK)
-      abort(); /* a revoked token would live on */
+  tell_tokens(edge, set);
   look_whether_known(edge);
 }
 
@@ -232,6 +258,7 @@ static void link_changed(void *user, const struct store_link *link) {
     if (!link->up)
       hold_queue_look(e->shared->hold);
   }
+  link->up ? tokens_back(edge) : tokens_away(edge, link->since_us);
   if (!link->up)
     shares_alone_tokens(edge->tokens, link->proxies);
   else if (timer_set(edge->loop, &edge->publish_timer, loop_now(edge->loop)) != OK)
@@ -311,6 +338,7 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
   map_init(&edge->endpoints, FLEET_ENDPOINTS_MAX);
   edge_publish_open(edge);
   timer_init(&edge->doors_timer, doors_late);
+  timer_init(&edge->stale_timer, tokens_too_old);
   list_init(&edge->watch.node);
   enum err e = edge_open(edge, why);
   if (e) {
@@ -357,6 +385,7 @@ struct edge *edge_free(struct edge *e) {
   timer_cancel(e->loop, &e->publish_timer);
   timer_cancel(e->loop, &e->wanted_timer);
   timer_cancel(e->loop, &e->doors_timer);
+  timer_cancel(e->loop, &e->stale_timer);
   for (int i = 0; i < e->worker_count; i++)
     worker_join(e->workers[i]);
   for (int i = 0; i < e->worker_count; i++)
@@ -401,6 +430,10 @@ const struct worker_cell *edge_worker_cell(const struct edge *e, int worker) {
 
 bool edge_ready(const struct edge *e) {
   return e->known;
+}
+
+bool edge_tokens_stale(const struct edge *e) {
+  return e->tokens_stale;
 }
 
 const char *edge_id(const struct edge *e) {

@@ -41,4 +41,6 @@ int edge_workers(const struct edge *e);
 const struct worker_cell *edge_worker_cell(const struct edge *e, int worker);
 /* Whether the fleet is known. */
 bool edge_ready(const struct edge *e);
+/* Whether tokens are believed no more: store.token_stale_max_s has passed. */
+bool edge_tokens_stale(const struct edge *e);
 const char *edge_id(const struct edge *e);

@@ -34,14 +34,14 @@ struct edge {
   struct worker_thread **workers;
   struct worker_cell *cells;
   int worker_count, log_fd;
-  struct timer publish_timer, wanted_timer, stop_timer, doors_timer;
+  struct timer publish_timer, wanted_timer, stop_timer, doors_timer, stale_timer;
   struct mail wanted_mail;
   _Atomic bool wanted_sent;
   const char *id;
   int64_t incarnation;
   struct token_set *tokens;
   usec_t tokens_us; /* when shares of their limits were asked for */
-  bool known, endpoints_known;
+  bool known, endpoints_known, tokens_stale;
   void (*done)(void *user);
   void *user;
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/load/bench.h"
 #include "proxy/commands.h"
 #include "proxy/run.h"
 #include "proxy/version.h"
@@ -24,6 +25,7 @@ static const char usage[] =
     "  token add NAME [--owner O] [--organisation X]... [--endpoint E]... [--expires 30d]\n"
     "            [--concurrency N] [--rate N] [--token TEXT]\n"
     "  token list | token revoke NAME\n"
+    "  bench URL                send load and measure; see headrace bench --help\n"
     "\n"
     "-c FILE is the configuration (default conf/headrace.json).\n";
 
@@ -49,6 +51,8 @@ static int common_options(int argc, char **argv, const char **path, bool *json) 
 int main(int argc, char **argv) {
   const char *path = "conf/headrace.json";
   bool json = false;
+  if (argc > 1 && strcmp(argv[1], "bench") == 0)
+    return bench_command(argc - 2, argv + 2); /* has options of its own */
   argc = common_options(argc, argv, &path, &json);
   const char *command = argc > 1 ? argv[1] : "";
   if (strcmp(command, "token") == 0)

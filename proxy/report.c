@@ -207,6 +207,8 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
     value(&x, "headrace_leader", METRIC_GAUGE, "Whether this scheduler leads.",
           scheduler_leads(r->scheduler));
   if (e) {
+    value(&x, "headrace_tokens_stale", METRIC_GAUGE, "Whether tokens are believed no more.",
+          edge_tokens_stale(e));
     worker_numbers(e, &x);
     endpoint_numbers(e, &x);
     statuses(e, &x);

@@ -259,7 +259,7 @@ enum err worker_tokens(struct worker_thread *t, struct token_set *s) {
   struct worker_mail *wm = mail_new(t, tokens_came);
   if (!wm)
     return ERR_MEMORY;
-  wm->tokens = token_set_ref(s);
+  wm->tokens = s ? token_set_ref(s) : NULL;
   loop_send(t->worker.loop, &wm->mail);
   return OK;
 }

@@ -18,7 +18,7 @@ enum err worker_new(struct process *p, int index, struct worker_cell *cell, stru
                     int log_fd, struct worker_thread **out) MUST_CHECK;
 enum err worker_start(struct worker_thread *t) MUST_CHECK;
 /* By mail; the receiver owns the news, and takes a reference of the set. ERR_MEMORY: not sent, and
- * the news still the caller's. */
+ * the news still the caller's. Without a set no token is believed. */
 enum err worker_news(struct worker_thread *t, struct fleet_news *n) MUST_CHECK;
 enum err worker_tokens(struct worker_thread *t, struct token_set *s) MUST_CHECK;
 /* Opens the doors: connections that wait are accepted from now on. known: all endpoints there are

@@ -12,7 +12,7 @@ struct engine_options {
   const char *host, *unix_path;
   long load_ms, tokens, max_concurrency, keepalive_ms, exit_after_ms;
   double rate_per_s; /* 0: at once */
-  bool burst, fail_start;
+  bool burst, fail_start, stamp;
   const char *log_path, *model;
 };
 

@@ -93,13 +93,21 @@ static void generate_event_send(struct conn *c) {
     conn_flush(c);
 }
 
+/* For whom it matters that every event came once, in order, and how long it took. */
+static void generate_add_stamp(struct conn *c) {
+  buf_printf(&c->body, ",\"index\":%ld,\"sent_us\":%llu", c->req.generation.sent - 1,
+             (unsigned long long)timer_clock_us());
+}
+
 static void generate_event_choice(struct conn *c, const char *before, const char *text,
-                                  const char *after, const char *reason) {
+                                  const char *after, const char *reason, bool token) {
   generate_event_begin(c);
   buf_printf(&c->body, ",\"choices\":[{\"index\":0,%s%s%s,\"logprobs\":null,\"finish_reason\":%s}]",
              before, text, after, reason);
   if (c->req.json.include_usage)
     buf_text(&c->body, ",\"usage\":null");
+  if (token && engine.options.stamp)
+    generate_add_stamp(c);
   buf_text(&c->body, "}");
   generate_event_send(c);
 }
@@ -110,12 +118,12 @@ static void generate_event_token(struct conn *c) {
   const char *word = generate_word(g->sent++);
   engine.tokens_total++;
   generate_event_choice(c, chat ? "\"delta\":{\"content\":\"" : "\"text\":\"", word,
-                        chat ? "\"}" : "\"", "null");
+                        chat ? "\"}" : "\"", "null", true);
 }
 
 static void generate_event_finish(struct conn *c) {
   bool chat = c->req.generation.shape == SHAPE_CHAT;
-  generate_event_choice(c, chat ? "\"delta\":{}" : "\"text\":\"\"", "", "", "\"stop\"");
+  generate_event_choice(c, chat ? "\"delta\":{}" : "\"text\":\"\"", "", "", "\"stop\"", false);
 }
 
 static void generate_event_usage(struct conn *c) {
@@ -177,7 +185,8 @@ static void generate_first_tick(struct conn *c) {
 
 static void generate_stream(struct conn *c) {
   if (c->req.generation.shape == SHAPE_CHAT)
-    generate_event_choice(c, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}", "", "", "null");
+    generate_event_choice(c, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}", "", "", "null",
+                          false);
   else if (engine.period_us)
     conn_flush(c);
   while (!generate_is_over(c)) {

@@ -25,6 +25,8 @@ static const struct option {
     {"tokens", "N", OPTION_NUMBER, AT(tokens), 100000, "tokens of an answer, unless asked (16)"},
     {"rate", "R", OPTION_RATE, AT(rate_per_s), 1000000, "tokens per second; 0: at once (50)"},
     {"burst", NULL, OPTION_FLAG, AT(burst), 0, "all streams tick together"},
+    {"stamp", NULL, OPTION_FLAG, AT(stamp), 0,
+     "say in each token event which one it is, and when it was sent"},
     {"max-concurrency", "N", OPTION_NUMBER, AT(max_concurrency), LONG_MAX,
      "model requests served at a time, the others wait; 0: all (0)"},
     {"log", "FILE", OPTION_TEXT, AT(log_path), 0, "a JSON line per event; - is standard error"},

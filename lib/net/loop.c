@@ -135,6 +135,10 @@ void loop_turn(struct loop *l, bool wait) {
   event_base_loop(l->base, EVLOOP_ONCE | (wait && idle ? 0 : EVLOOP_NONBLOCK));
   run_posts(l);
   run_flushes(l);
+  if (!list_empty(&l->posts)) { /* what is over is freed: not worth a look at the sockets */
+    run_posts(l);
+    run_flushes(l);
+  }
   l->turns++;
 }
 

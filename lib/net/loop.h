@@ -1,8 +1,9 @@
 /* One thread's event loop, and what everything on that thread shares: the turn,
  * posted work, deadlines, scratch memory.
  *
- * A turn is: wait, run the events that are due, run what was posted, flush. What
- * is posted while posts run is run in the next turn, which then does not wait.
+ * A turn is: wait, run the events that are due, run what was posted, flush; once more
+ * when the flushes have posted. What is left then is run in the next turn, which does
+ * not wait.
  * Wake-ups are posted, never recursive. */
 #pragma once
 

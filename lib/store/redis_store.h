@@ -16,7 +16,6 @@
 enum {
   KEY_BYTES = 512,
   STORE_ENTRIES_MAX = 1000000,
-  RECORD_BYTES_MAX = 4 << 20,
 };
 
 /* What is known of the endpoints; see redis_endpoints.c. */

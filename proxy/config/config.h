@@ -95,4 +95,5 @@ struct config {
   int store; /* enum config_store */
   struct config_redis redis;
   int64_t lease_ms, refresh_ms; /* 3000, 250 */
+  int64_t token_stale_max_s;    /* 0: tokens are believed however long the store is away */
 };

@@ -299,6 +299,11 @@ static void check_store(struct option_load *l, const struct option_path *at, str
   if (c->lease_ms < 2 * c->refresh_ms)
     option_error(l, at, "lease_ms", "%lld is less than twice refresh_ms (%lld); raise it",
                  (long long)c->lease_ms, (long long)c->refresh_ms);
+  if (c->store == CONFIG_STORE_REDIS && c->redis.timeout_ms > c->lease_ms)
+    option_error(l, at, "lease_ms",
+                 "%lld is less than redis.timeout_ms (%lld): a process would act on what has run "
+                 "out; raise it, or lower the timeout",
+                 (long long)c->lease_ms, (long long)c->redis.timeout_ms);
 }
 
 static const char *const stores[] = {
@@ -316,6 +321,10 @@ static const struct option_table store_table = {
               "A process that has not been heard of for this long counts as gone."),
         WHOLE("refresh_ms", refresh_ms, 50, 60000, "ms", "250",
               "How often load is published, and looked for what has changed."),
+        WHOLE(
+            "token_stale_max_s", token_stale_max_s, 0, 365 * DAY_S, "s", "0",
+            "For how long tokens are believed while the store is away; then 503 until it is back. "
+            "0 is no limit."),
         {NULL},
     },
     check_store};

@@ -293,8 +293,11 @@ enum err replica_http2_lease(struct request *r) {
   struct replica_stream *st = c ? replica_stream_new(c, r) : NULL;
   if (!st)
     return ERR_IO;
+  if (c->link.resting)
+    c->rest_mark = c->link.transport.bytes_in;
   r->lease = st;
-  r->lease_reused = c->link.resting; /* it may be closing at this moment */
+  /* Not heard since its rest: it may be closing at this moment. */
+  r->lease_reused = c->ready && c->link.transport.bytes_in == c->rest_mark;
   r->connected = c->ready;
   link_work(&c->link);
   return OK;

@@ -16,6 +16,7 @@ struct replica_http2 {
   struct nghttp2_session *session;
   struct list streams;
   uint32_t stream_count, stream_limit; /* what the replica allows at once */
+  uint64_t rest_mark;                  /* bytes_in when it left its last rest */
   struct post flush_post;
   bool ready;    /* its SETTINGS have come: requests may be sent */
   bool listed;   /* in replica->open */

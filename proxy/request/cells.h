@@ -4,7 +4,9 @@
  * other, never lost. */
 #pragma once
 
+#include <assert.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/clock.h"
@@ -63,9 +65,17 @@ struct replica_cell {
   cell_t requests_total, failures_total;
 };
 
+static_assert(offsetof(struct endpoint_cell, at_us) < CELL_ALIGN,
+              "what changes with each count lies in one line");
+static_assert(sizeof(struct endpoint_cell) % CELL_ALIGN == 0 &&
+                  sizeof(struct replica_cell) % CELL_ALIGN == 0,
+              "no two workers write to one line");
+
 /* Per worker. */
 struct worker_cell {
   _Alignas(CELL_ALIGN) cell_t connections, connections_total, tls_handshakes, tls_failures;
   cell_t requests_http1, requests_http2, bad_requests, unauthorized, forbidden, unknown_host;
   cell_t limited, paced, log_lines_dropped;
 };
+
+static_assert(sizeof(struct worker_cell) % CELL_ALIGN == 0, "no two workers write to one line");

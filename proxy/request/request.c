@@ -286,7 +286,8 @@ void request_leave(struct request *r) {
 
 bool request_response_head(struct request *r, struct http_head *h) {
   if (http_head_is_interim(h)) {
-    r->client_ops->interim(r, h);
+    if (r->interims++ < REQUEST_INTERIMS_MAX)
+      r->client_ops->interim(r, h);
     return true;
   }
   r->answer = h;

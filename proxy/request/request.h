@@ -38,7 +38,10 @@ struct worker;
 
 enum step_result { STEP_NEXT, STEP_WAIT, STEP_FAIL, STEP_DONE };
 
-enum { REQUEST_TRAILERS_MAX = 32 };
+enum {
+  REQUEST_TRAILERS_MAX = 32,
+  REQUEST_INTERIMS_MAX = 32, /* 1xx heads passed on; they wait for the client without credit */
+};
 
 struct request_step {
   const char *name;
@@ -143,6 +146,7 @@ struct request {
   /* bodies */
   struct pipe request_pipe, response_pipe;
   struct http_head *answer; /* the replica's head while the response steps run */
+  int interims;             /* passed on */
   bool response_started;    /* something of the final answer went to the client */
   bool replica_head_seen;
   /* account */
@@ -182,8 +186,9 @@ enum step_result request_fail(struct request *r, struct failure f);
 void request_end(struct request *r, enum ending ending);
 /* The client has gone. */
 void request_leave(struct request *r);
-/* From the replica side: a head has come (interim ones too). False: it was
- * refused, the lease is gone. The head's memory is the caller's. */
+/* From the replica side: a head has come (interim ones too, of which those over
+ * REQUEST_INTERIMS_MAX are dropped). False: it was refused, the lease is gone. The
+ * head's memory is the caller's. */
 bool request_response_head(struct request *r, struct http_head *h);
 /* From the client side: the whole answer was handed on. */
 void request_response_complete(struct request *r);

@@ -51,11 +51,12 @@ enum step_result access_check(struct request *r) {
   if (!r->has_token)
     return unauthorized(r, "This endpoint needs a token: Authorization: Bearer TOKEN.");
   if (!r->worker->tokens)
-    return request_fail(r, (struct failure){.status = 503,
-                                            .type = "server_error",
-                                            .code = "starting",
-                                            .message = "The proxy does not know its tokens yet.",
-                                            .retry_after_s = 1});
+    return request_fail(
+        r, (struct failure){.status = 503,
+                            .type = "server_error",
+                            .code = "starting",
+                            .message = "The proxy does not know which tokens are good now.",
+                            .retry_after_s = 1});
   const struct token *t =
       token_set_find(r->worker->tokens, r->token_hash, clock_wall() / USEC_PER_S);
   if (!t)

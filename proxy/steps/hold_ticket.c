@@ -71,11 +71,14 @@ void hold_ticket_key(const struct request *r, unsigned char key[HOLD_KEY_BYTES])
 
 /* What the request may come to own while it waits. */
 static int64_t bytes_of(const struct request *r) {
+  int64_t most = r->worker->config->pipe_limit_bytes, here = (int64_t)r->request_pipe.queue.len;
   int64_t body = r->head.content_length >= 0 ? r->head.content_length
-                 : r->request_pipe.ended     ? (int64_t)r->request_pipe.queue.len
-                                             : r->worker->config->pipe_limit_bytes;
-  if (body > r->worker->config->pipe_limit_bytes)
-    body = r->worker->config->pipe_limit_bytes;
+                 : r->request_pipe.ended     ? here
+                                             : most;
+  if (body > most)
+    body = most;
+  if (body < here) /* more than that was read to find the model */
+    body = here;
   return (int64_t)r->arena.total + body;
 }
 

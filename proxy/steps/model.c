@@ -4,6 +4,7 @@
 #include "proxy/config/config.h"
 #include "proxy/request/fleet.h"
 #include "proxy/request/worker.h"
+#include "proxy/steps/route.h"
 #include "proxy/steps/steps.h"
 
 static enum step_result missing(struct request *r, const char *message) {
@@ -32,6 +33,8 @@ static enum step_result found(struct request *r) {
     r->endpoint = endpoint_ref(e);
     return STEP_NEXT;
   }
+  if (!r->worker->fleet_known)
+    return route_starting(r);
   cell_add(&r->worker->cell->unknown_host, 1);
   return request_fail(
       r, (struct failure){.status = 404,
@@ -49,7 +52,7 @@ static void stop_looking(struct request *r) {
 }
 
 static enum step_result begin_looking(struct request *r) {
-  if (r->request_pipe.ended)
+  if (r->request_pipe.ended || r->head.framing == HTTP_TUNNEL)
     return missing(r,
                    "At this host the \"model\" of a JSON body says which endpoint is meant; there "
                    "is no body.");

@@ -3,6 +3,7 @@
 
 #include "proxy/request/fleet.h"
 #include "proxy/request/worker.h"
+#include "proxy/steps/route.h"
 #include "proxy/steps/steps.h"
 
 /* Lower case, without port and without the dot of an absolute name. */
@@ -28,6 +29,14 @@ static struct slice path_of(const struct request *r) {
   return query ? slice_of(target.data, (size_t)(query - target.data)) : target;
 }
 
+enum step_result route_starting(struct request *r) {
+  return request_fail(r, (struct failure){.status = 503,
+                                          .type = "server_error",
+                                          .code = "starting",
+                                          .message = "The proxy does not know its endpoints yet.",
+                                          .retry_after_s = 1});
+}
+
 enum step_result step_route(struct request *r) {
   r->host = host_of(r);
   r->path = path_of(r);
@@ -41,11 +50,7 @@ enum step_result step_route(struct request *r) {
     return STEP_NEXT;
   struct endpoint *e = fleet_route(&r->worker->fleet, r->host, r->path, &r->strip);
   if (!e && !r->worker->fleet_known)
-    return request_fail(r, (struct failure){.status = 503,
-                                            .type = "server_error",
-                                            .code = "starting",
-                                            .message = "The proxy does not know its endpoints yet.",
-                                            .retry_after_s = 1});
+    return route_starting(r);
   if (!e) {
     cell_add(&r->worker->cell->unknown_host, 1);
     return request_fail(r, (struct failure){.status = 404,

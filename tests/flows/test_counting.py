@@ -62,14 +62,28 @@ def test_http1(counted, tls):
     assert c["allocations"] < (10 if tls else 0.1)  # OpenSSL releases its buffers between records
 
 
-def test_http2(counted, tmp_path):
+@pytest.fixture
+def h2load(counted, tmp_path):
     h, cost = counted
     body = tmp_path / "body"
     body.write_bytes(BODY)
 
-    def ask(times):
-        done = subprocess.run(["h2load", "-n", str(times), "-c", "1", "-m", "1", "-d", str(body),
-                               f"https://localhost:{h.tls_port}{CHAT}"], capture_output=True, text=True, timeout=60)
-        assert f"{times} succeeded" in done.stdout, done.stdout
-    c = cost(ask)
-    assert c["epoll_ctl"] < 0.05 and c["reads"] + c["writes"] <= 6.2
+    def cost_with(streams):
+        def ask(times):
+            done = subprocess.run(["h2load", "-n", str(times), "-c", "1", "-m", str(streams), "-d", str(body),
+                                   f"https://localhost:{h.tls_port}{CHAT}"], capture_output=True, text=True, timeout=60)
+            assert f"{times} succeeded" in done.stdout, done.stdout
+        return cost(ask)
+    return cost_with
+
+
+def test_http2(h2load):
+    c = h2load(1)
+    assert c["epoll_ctl"] < 0.05 and c["reads"] + c["writes"] <= 4.1 and c["allocations"] < 15
+
+
+def test_http2_streams_share_reads_writes_and_turns(h2load):
+    c = h2load(32)
+    assert c["reads"] + c["writes"] <= 2.3  # one of each to the replica: head and body go out together
+    assert c["epoll_wait"] < 1 and c["epoll_ctl"] < 0.05
+    assert c["allocations"] < 9  # nghttp2's

@@ -201,6 +201,18 @@ def test_another_concurrency_max_reaches_replicas_that_stay(start):
     assert engine.most_at_once() == 6
 
 
+def test_waiters_ask_for_places_when_their_replica_is_ready(start):
+    """Not only at the next refresh."""
+    endpoint, gate, _ = gated(start, concurrency_max=4)
+    redis, _, (edge,) = fleet(start, {"ep": endpoint}, proxies=1, store={"refresh_ms": 8000, "lease_ms": 20000})
+    link = send(edge)
+    eventually(lambda: redis.sum("held") == 1)
+    gate.touch()
+    eventually(lambda: any(r["state"] == "ready" for r in edge.status("ep")["replicas"]))
+    began = time.monotonic()
+    assert status_of(link) == 200 and time.monotonic() - began < 4
+
+
 def test_changes_reach_every_proxy_without_a_message_too(start):
     redis = start.redis()
     scheduler = start.role("scheduler", redis, {"ep": process_endpoint("--rate", 0, log_directory=start.directory)})
@@ -276,11 +288,12 @@ def test_a_scheduler_that_ends_leaves_static_replicas_alone(start):
 
 def test_a_proxy_that_knows_nothing_yet_says_so(start):
     redis = start.redis()
-    edge = start.role("proxy", redis, wait=False)
+    edge = start.role("proxy", redis, wait=False, model_routing={"hosts": ["models.localhost"]})
     eventually((edge.directory / "admin.sock").exists)
     assert edge.admin("/ready")[0] == 503
-    answer = edge.call()
-    assert answer.status == 503 and answer.code == "starting" and answer.headers["retry-after"] == "1"
+    for host in ("ep.localhost", "models.localhost"):
+        answer = edge.call(host=host)
+        assert answer.status == 503 and answer.code == "starting" and answer.headers["retry-after"] == "1"
     engine = start.engine("--rate", "0")
     start.role("scheduler", redis, {"ep": engine.endpoint()})
     eventually(lambda: edge.call().status == 200)

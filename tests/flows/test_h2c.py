@@ -180,6 +180,11 @@ class Peer:
         self.h2.send_headers(stream, [(":status", "103"), ("link", "</a>")])
         self.answer(stream, body=b"ok")
 
+    def many_interims(self, stream):
+        for _ in range(1000):
+            self.h2.send_headers(stream, [(":status", "103")])
+        self.answer(stream, body=b"ok")
+
     def switching(self, stream):
         self.h2.send_headers(stream, [(":status", "101")])
 
@@ -396,6 +401,15 @@ def test_trailers_and_interim_answers_are_passed_on(nasty):
     stream = link.ask(method="GET", path="/interim", body=None)
     assert link.wait(stream).body == b"ok" and link.interims[stream][0][":status"] == "103"
     assert h.raw(b"GET /interim HTTP/1.1\r\nHost: ep.localhost\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 103 ")
+
+
+def test_interim_answers_without_end_are_dropped(nasty):
+    h, _ = nasty
+    link = h.http2()
+    stream = link.ask(method="GET", path="/many-interims", body=None)
+    assert link.wait(stream).body == b"ok" and len(link.interims[stream]) == 32
+    answer = h.raw(b"GET /many-interims HTTP/1.1\r\nHost: ep.localhost\r\nConnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 103 ") == 32 and answer.count(b"HTTP/1.1 200 ") == 1
 
 
 @pytest.mark.parametrize("path,status,code", [
@@ -643,6 +657,23 @@ def test_a_connection_that_closes_while_at_rest_costs_nobody_anything(nasty):
     for n in range(20):
         assert h.call("POST", "/ok", BODY).status == 200
         server.peers[-1].link.shutdown(socket.SHUT_RDWR)
+    h.quiet("ep")
+
+
+def test_nor_does_it_cost_those_who_come_together(nasty):
+    """All of one turn go to the connection that rests; it closes before any of them is answered."""
+    h, server = nasty
+    assert get(h, "/ok").status == 200
+    first = server.peers[0]
+    server.at_head["/closes"] = lambda peer, stream: (peer.link.shutdown(socket.SHUT_RDWR) if peer is first
+                                                      else peer.answer(stream, body=b"ok"))
+    link = h.http2()
+    streams = [link.h2.get_next_available_stream_id() + 2 * n for n in range(5)]
+    for stream in streams:
+        link.h2.send_headers(stream, [(":method", "GET"), (":path", "/closes"), (":scheme", "http"), (":authority", "ep.localhost")],
+                             end_stream=True)
+    link.flush()
+    assert [link.wait(s).status for s in streams] == [200] * 5
     h.quiet("ep")
 
 

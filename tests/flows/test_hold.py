@@ -62,9 +62,8 @@ def test_a_thousand_held_requests_are_all_answered_by_the_one_replica(start):
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len([e for e in lines if e["event"] == "start" and e["id"].startswith("r")]) == 1000
     assert len(h.status("ep")["replicas"]) == 1
-    for token in range(4):
-        order = order_of(lines, token)
-        assert len(order) == 250 and order == sorted(order)
+    for token in range(4):  # let go all at once: which connection is up first, the kernel decides
+        assert sorted(order_of(lines, token)) == [n for n in range(1000) if n // 2 % 4 == token]
 
 
 def test_concurrency_max_is_never_passed_and_tokens_keep_their_order(start):

@@ -119,3 +119,23 @@ def test_two_endpoints_may_not_claim_a_model(start):
                                               for n in ("a", "b")}}))
     done = h.command("check", config=path, check=False)
     assert done.returncode == 1 and "answers for the model m already" in done.stderr
+
+
+def test_a_websocket_names_no_model(api):
+    """Nor is what its client sends ahead taken for a body."""
+    h, _ = api
+    with h.connect() as link:
+        link.sendall(f"GET /chat HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        answer = read_all(link)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"model_missing" in answer
+
+
+def test_a_body_read_far_for_its_model_counts_in_the_hold(start):
+    h = start.headrace({"ep": process_endpoint("--load-ms", 60000, log_directory=start.directory, hold_bytes_max=300000)},
+                       model_routing={"hosts": [HOST]})
+    link = h.http2()
+    link.ask(host=HOST, body=body("ep", padding="x" * 200000), X_Scale_Up_Timeout="60")
+    eventually(lambda: h.status("ep")["held"] == 1)
+    answer = h.call(host=HOST, body=body("ep", padding="x" * 200000), X_Scale_Up_Timeout="60")
+    assert (answer.status, answer.code) == (503, "too_many_held")

@@ -144,6 +144,21 @@ def test_sentinel_fails_over(start):
     assert other.cli("role").split()[0] == "master"
 
 
+def test_tokens_are_believed_for_so_long_only(start):
+    redis, engine = start.redis(), start.engine("--rate", "0")
+    endpoints = {"ep": engine.endpoint(access="private", owner="me"), "open": engine.endpoint()}
+    start.role("scheduler", redis, endpoints, tokens=[TOKEN])
+    edge = start.role("proxy", redis, store={"kind": "redis", "redis": redis.settings(), "token_stale_max_s": 1})
+    eventually(lambda: edge.call(token="hr_t").status == 200 and edge.call(host="open.localhost").status == 200)
+    redis.save_and_stop()
+    answer = eventually(lambda: (a := edge.call(token="hr_t")).status == 503 and a)
+    assert answer.code == "starting" and "headrace_tokens_stale 1" in edge.admin("/metrics")[1]
+    assert edge.call(host="open.localhost").status == 200
+    redis.start()
+    eventually(lambda: edge.call(token="hr_t").status == 200)
+    assert "headrace_tokens_stale 0" in edge.admin("/metrics")[1]
+
+
 def test_a_standby_does_nothing_while_it_is_blind(start):
     redis = start.redis()
     engine = start.engine("--rate", "0")
