@@ -8,6 +8,7 @@ from bench.suite import machine
 from bench.suite.common import HOST, token
 
 CHAT = "/v1/chat/completions"
+CLIENT = machine.ROOT / "build" / "headrace"
 BODY_BYTES = 1024
 SLACK_S = 60
 
@@ -19,14 +20,11 @@ def chat_body(size=BODY_BYTES, **more):
     return json.dumps(body)
 
 
-def stream_body(tokens):
-    return chat_body(256, stream=True, max_tokens=tokens)
-
-
 @dataclass(frozen=True)
 class Load:
     """`tool` is wrk (HTTP/1 only), h2load or bench, our own; with `turns` (tokens, hosts) each request has another.
-    With a `stream_rate` each stream is opened once, and made to last as long as the load."""
+    With a `stream_rate` each stream is opened once, and made to last as long as the load. An answer of fewer body bytes
+    than `answer_bytes` is wrong."""
     tool: str
     http: int = 1
     tls: bool = True
@@ -39,12 +37,13 @@ class Load:
     requests: int = 0
     name: str = "body"
     stream_rate: int = 0
+    answer_bytes: int = 0
     options: tuple = ()
 
     def lasting(self, seconds):
         """Streams of that length, one at a time in each place."""
         tokens = round(seconds * self.stream_rate)
-        return replace(self, requests=self.connections * self.streams, name=f"stream{tokens}", body=stream_body(tokens))
+        return replace(self, requests=self.connections * self.streams, options=(*self.options, "--output", f"fixed:{tokens}"))
 
     def url(self, running):
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{running.tls if self.tls else running.clear}{self.path}"
@@ -80,7 +79,16 @@ def start(load, running, ground, seconds):
     """Begins the load: for so many seconds, or until its `requests` are answered."""
     load = load.lasting(seconds) if load.stream_rate else load
     command, judge = TOOLS[load.tool](load, running, ground, seconds)
-    return Started(machine.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), judge)
+    process = machine.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Started(process, lambda text: checked(load, judge(text)))
+
+
+def checked(load, outcome):
+    """The answers must have been as long as they should be."""
+    expected, got = outcome.ok * load.answer_bytes, outcome.details.get("body_bytes", outcome.details.get("bytes_in", 0))
+    if outcome.problem or got >= expected:
+        return outcome
+    return replace(outcome, problem=f"{outcome.ok} answers of {load.answer_bytes} bytes came in {got} bytes")
 
 
 # ---- wrk ----
@@ -94,6 +102,7 @@ def wrk_script(load):
     lines = [f"wrk.method = '{'POST' if load.body else 'GET'}'", f"wrk.body = '{load.body}'" if load.body else ""]
     fields = {"Host": HOST, "Authorization": f"Bearer {token()}", "Content-Type": "application/json", **dict(load.headers)}
     lines += [f"wrk.headers['{name}'] = '{value}'" for name, value in fields.items()]
+    lines.append("function done(summary) print('body bytes: ' .. string.format('%.0f', summary.bytes)) end")
     if load.turns:
         lines.append(TURNS_LUA % load.turns)
     return "\n".join(lines)
@@ -116,7 +125,10 @@ end
 def wrk_judge(text):
     done = re.search(r"(\d+) requests in", text)
     wrong = re.findall(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)", text)
-    return Outcome(int(done.group(1)) if done else 0, "; ".join(wrong) if done else f"wrk: {text[-200:]}")
+    read = re.search(r"body bytes: (\d+)", text)
+    if not done or not read:
+        return Outcome(0, f"wrk: {text[-200:]}")
+    return Outcome(int(done.group(1)), "; ".join(wrong), {"body_bytes": int(read.group(1))})
 
 
 # ---- h2load ----
@@ -138,17 +150,19 @@ def h2load_judge(text):
     if not counts:
         return Outcome(0, f"h2load: {text[-200:]}")
     _, _, done, succeeded, failed, errored, timeout = map(int, counts.groups())
-    return Outcome(succeeded, "" if done == succeeded and not failed + errored + timeout else counts.group(0))
+    read = re.search(r"\((\d+)\) data", text)
+    return Outcome(succeeded, "" if done == succeeded and not failed + errored + timeout else counts.group(0),
+                   {"body_bytes": int(read.group(1)) if read else 0})
 
 
 # ---- our own ----
 
 def bench(load, running, ground, seconds):
     length = ["--requests", load.requests] if load.requests else ["--duration", seconds]
-    command = [machine.ROOT / "build" / "headrace", "bench", "--quiet", "--json", "-", "--insecure", "--http", load.http, "--host", HOST,
+    command = [CLIENT, "bench", "--quiet", "--json", "-", "--insecure", "--http", load.http or "auto", "--host", HOST,
                "--connections", load.connections, "--streams", load.streams, *length, "--token", token()]
     if load.body:
-        command += ["--body", ground.file(load.name, load.body), "--header", "content-type: application/json"]
+        command += ["--mix", ground.file(load.name, load.body)]
     for name, value in load.headers:
         command += ["--header", f"{name}: {value}"]
     return [*command, *load.options, load.url(running)], bench_judge
