@@ -1,12 +1,13 @@
 """`python3 -m bench.suite --help`."""
 import argparse
 import sys
+from dataclasses import replace
 
 from bench.suite import machine, proxies, report, work
 from bench.suite.ground import Ground
-from bench.suite.measure import Pace, Series, taken
+from bench.suite.measure import REPEATS_SHARE, Budget, Pace, Series, taken
 
-QUICK = Pace(warm_s=0.4, measure_s=0.6, repeat=1, scale=0.2)
+QUICK = Pace(warm_s=0.4, measure_s=0.8, repeat=1, scale=0.2, rest_s=0.5)
 
 
 def options():
@@ -14,7 +15,7 @@ def options():
     parser.add_argument("--rows", help="only these, by name: " + ", ".join(work.BY_NAME))
     parser.add_argument("--proxies", help="only these: " + ", ".join(proxies.ALL))
     parser.add_argument("--repeat", type=int, help="repetitions, interleaved (5)")
-    parser.add_argument("--seconds", type=float, help="measured in each sample (3)")
+    parser.add_argument("--seconds", type=float, help="measured in each sample (1.5)")
     parser.add_argument("--quick", action="store_true", help="one short repetition of the quick rows")
     return parser.parse_args()
 
@@ -29,19 +30,34 @@ def chosen(text, known):
 
 def pace(o):
     base = QUICK if o.quick else Pace()
-    return Pace(base.warm_s, o.seconds or base.measure_s, o.repeat or base.repeat, base.scale)
+    return replace(base, measure_s=o.seconds or base.measure_s, repeat=o.repeat or base.repeat)
 
 
-def run_row(row, names, ground, pace):
+def run_row(row, names, ground, pace, budget):
     """The samples of a row, interleaved: each repetition goes through all the proxies."""
     series = {name: Series() for name in names if name in row.proxies}
+    repeat = min(pace.repeat, row.repeat_max)
     ground.set_engine(row.engine)
-    for turn in range(pace.repeat):
+    for turn in range(repeat):
         for name, one in series.items():
-            sample = taken(lambda: row.take(proxies.ALL[name], ground, pace))
+            sample = taken(lambda: row.take(proxies.ALL[name], ground, pace), budget)
             one.samples.append(sample)
-            print(f"{row.name} {turn + 1}/{pace.repeat} {name} {report.number(sample.value)} {sample.problem}", file=sys.stderr, flush=True)
-    return report.summary(row, series)
+            print(f"{row.name} {turn + 1}/{repeat} {name} {report.number(sample.value)} {sample.problem}", file=sys.stderr, flush=True)
+    return series
+
+
+def part(row, series):
+    """What another row's samples say of this one."""
+    return {name: Series([replace(s, value=s.details.get(row.detail)) for s in one.samples]) for name, one in series.items()}
+
+
+def run_rows(rows, names, ground, pace):
+    """A line of the result for each row, as it is done."""
+    budget, done = Budget(round(pace.repeat * len(rows) * len(names) * REPEATS_SHARE)), {}
+    for row in rows:
+        known = done.get(row.part_of)
+        done[row.name] = part(row, known) if known else run_row(row, names, ground, pace, budget)
+        yield report.summary(row, done[row.name])
 
 
 def main():
@@ -52,8 +68,8 @@ def main():
         rows = [row for row in rows if row.quick]
     lines = []
     with Ground(machine.prepare()) as ground:
-        for row in rows:
-            lines.append(run_row(row, names, ground, pace(o)))
+        for line in run_rows(rows, names, ground, pace(o)):
+            lines.append(line)
     result = {"machine": machine.describe(), "names": names, "rows": lines}
     print(report.laid_out(report.table(lines, names)), *report.remarks(lines), sep="\n")
     print(report.save(result))

@@ -93,25 +93,13 @@ def core_busy(core=PROXY_CORE):
 
 
 def resident_kb(pids):
-    """What belongs to the processes, shared pages divided among them."""
+    """What the processes have in memory."""
     total = 0
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith("Rss:"):
                 total += int(line.split()[1])
     return total
-
-
-def steady_kb(pids, tolerance_kb=64):
-    """Resident memory, once it has stopped to move."""
-    last = resident_kb(pids)
-    for _ in range(20):
-        time.sleep(0.1)
-        now = resident_kb(pids)
-        if abs(now - last) <= tolerance_kb:
-            return now
-        last = now
-    return last
 
 
 def describe():

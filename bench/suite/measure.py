@@ -9,17 +9,21 @@ from bench.suite import machine, proxies
 from bench.suite.common import eventually
 
 CROWDED = 0.05  # waiting for others above this share of the running time voids a sample ...
-TRIES = 3       # ... which is taken again, so many times in all
-SLACK_S = 0.6    # of load after the window
+TRIES = 3       # ... which is taken again, so many times in all, while the run has repeats left
+REPEATS_SHARE = 0.2  # of all samples
+LATENCY_WARM_S = 1.0  # for the connections to open
+SLACK_S = 0.5   # of load after the window
+REST_S = 5      # before memory is read
 
 
 @dataclass(frozen=True)
 class Pace:
     """How long one sample takes, and how many there are."""
-    warm_s: float = 1.0
-    measure_s: float = 2.0
+    warm_s: float = 0.5
+    measure_s: float = 1.5
     repeat: int = 5
     scale: float = 1.0  # of counted work
+    rest_s: float = REST_S
 
 
 @dataclass
@@ -55,13 +59,23 @@ class Series:
         return sum(s.crowded for s in self.samples)
 
 
-def taken(take):
-    """A sample that was crowded is taken again; the least crowded of those that are right is kept."""
+@dataclass
+class Budget:
+    """How many samples of a run may be taken again."""
+    left: int
+
+    def spend(self):
+        self.left -= 1
+        return self.left >= 0
+
+
+def taken(take, budget):
+    """A sample that was crowded or wrong is taken again; the least crowded of those that are right is kept."""
     tries = []
-    for _ in range(TRIES):
+    while not tries or len(tries) < TRIES and budget.spend():
         try:
             tries.append(take())
-        except (OSError, RuntimeError, TimeoutError) as wrong:
+        except (OSError, RuntimeError, TimeoutError, ValueError) as wrong:
             tries.append(Sample(None, str(wrong)))
         if tries[-1].value is not None and not tries[-1].crowded:
             break
@@ -85,9 +99,9 @@ def per_cpu_second(count, run_ns):
     return count * 1e9 / run_ns
 
 
-def window(one, ground, load_list, pace, unit, opening_s=0.0, value=us_each):
+def window(one, ground, load_list, pace, unit, opening_s=0.0, value=us_each, also_right=lambda outcome: ""):
     """What the value makes of the requests or events, and the processor time, of a window in the middle of the load.
-    Streams are given `opening_s` to be open, all of them, before it begins."""
+    Streams are given `opening_s` to be open, all of them, before it begins. `also_right` says what else is wrong."""
     length_s = opening_s + pace.warm_s + pace.measure_s + SLACK_S
     started = [loads.start(load, one, ground, length_s) for load in load_list]
     if opening_s:
@@ -97,6 +111,7 @@ def window(one, ground, load_list, pace, unit, opening_s=0.0, value=us_each):
     time.sleep(pace.measure_s)
     after, used, took_s = ground.engine.counts(), one.usage().since(used), time.monotonic() - began
     outcomes = [s.finish(length_s + loads.SLACK_S) for s in started]
+    outcomes = [replace(o, problem=o.problem or also_right(o)) for o in outcomes]
     count = after[unit] - before[unit]
     return sample(value(count, used.run) if count and used.run else None, outcomes, used, per_s=count / took_s)
 
@@ -125,15 +140,37 @@ def difference(plain, full):
     return Sample(None if wrong else full.value - plain.value, wrong, max(plain.crowding, full.crowding), {"plain": plain.value, "full": full.value})
 
 
-def pending_kb(one, ground, warm, load, pending):
+def added_latency(one, ground, load, pace):
+    """Milliseconds that the proxy adds to the age of an event, at the median and at the 99th percentile: the same load
+    goes to the engine itself, too."""
+    direct = replace(one, clear=ground.engine.port)
+    load = replace(load, options=(*load.options, "--warmup", str(pace.warm_s + LATENCY_WARM_S)))
+    used = one.usage()
+    through = loads.start(load, one, ground, pace.measure_s).finish(loads.SLACK_S)
+    used = one.usage().since(used)
+    beside = loads.start(replace(load, tls=False), direct, ground, pace.measure_s).finish(loads.SLACK_S)
+    if through.problem or beside.problem:
+        return sample(None, [through, beside], used)
+    ages = [o.details["event_age_ms"] for o in (through, beside)]
+    added = {f"{name}_ms": ages[0][name] - ages[1][name] for name in ("p50", "p99")}
+    return sample(added["p50_ms"], [through, beside], used, **added)
+
+
+def pending_kb(one, ground, warm, load, pending, rest_s):
     """Resident memory that each pending request has added; `pending` says how many there are."""
     count = load.connections * load.streams
-    loads.start(warm, one, ground, 0).finish(loads.SLACK_S)
-    before = machine.steady_kb(one.pids())
+    warmed = loads.start(warm, one, ground, 0).finish(loads.SLACK_S)
+    if warmed.problem:
+        return Sample(None, warmed.problem)
+    time.sleep(rest_s)
+    before = machine.resident_kb(one.pids())
     started = loads.start(replace(load, requests=count), one, ground, 0)
     try:
         eventually(lambda: pending(one) >= count)
-        grown = machine.steady_kb(one.pids()) - before
+        time.sleep(rest_s)
+        if (there := pending(one)) != count:
+            return Sample(None, f"{there} of {count} are pending after a rest")
+        grown = machine.resident_kb(one.pids()) - before
     except TimeoutError:
         return Sample(None, f"only {pending(one)} of {count} came to be pending")
     finally:
