@@ -42,6 +42,15 @@ static int room_create(BIO *bio) {
   return 1;
 }
 
+/* Its engine speaks HTTP/1.1 only; a client that asks by ALPN wants to hear so. */
+static int tls_choose(SSL *ssl, const unsigned char **chosen, unsigned char *len,
+                      const unsigned char *offered, unsigned offered_len, void *unused) {
+  static const unsigned char only[] = "\x08http/1.1";
+  int found = SSL_select_next_proto((unsigned char **)chosen, len, only, sizeof(only) - 1, offered,
+                                    offered_len);
+  return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
 SSL_CTX *tls_context(const char *certificate, const char *key) {
   SSL_CTX *c = SSL_CTX_new(TLS_server_method());
   method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "room");
@@ -54,6 +63,7 @@ SSL_CTX *tls_context(const char *certificate, const char *key) {
   BIO_meth_set_write(method, room_write);
   BIO_meth_set_ctrl(method, room_control);
   BIO_meth_set_create(method, room_create);
+  SSL_CTX_set_alpn_select_cb(c, tls_choose, NULL);
   SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
   return c;
 }

@@ -19,7 +19,10 @@ class Engine:
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 
     def counts(self):
-        return {name: int(value) for name, value in re.findall(r"^engine_(\w+) (\d+)$", get(self.port, "/metrics")[1], re.M)}
+        counts = {name: int(value) for name, value in re.findall(r"^engine_(\w+) (\d+)$", get(self.port, "/metrics")[1], re.M)}
+        if not counts:
+            raise RuntimeError("the engine did not say its counts")
+        return counts
 
     def stop(self):
         machine.stop(self.process)

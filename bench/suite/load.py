@@ -2,6 +2,7 @@
 import json
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass, field, replace
 
 from bench.suite import machine
@@ -58,29 +59,34 @@ class Outcome:
 
 @dataclass
 class Started:
+    """A client at work; what it says goes to a file, since nobody reads a pipe meanwhile."""
     process: subprocess.Popen
+    said: object
     judge: object
 
     def cut(self):
         """Ends a load that would never end by itself."""
         machine.stop(self.process)
-        self.process.stdout.close()
+        self.said.close()
 
     def finish(self, timeout_s):
         try:
-            text, _ = self.process.communicate(timeout=timeout_s)
+            self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            machine.stop(self.process)
+            self.cut()
             return Outcome(0, "the load did not end")
-        return self.judge(text)
+        with self.said:
+            self.said.seek(0)
+            return self.judge(self.said.read())
 
 
 def start(load, running, ground, seconds):
     """Begins the load: for so many seconds, or until its `requests` are answered."""
     load = load.lasting(seconds) if load.stream_rate else load
     command, judge = TOOLS[load.tool](load, running, ground, seconds)
-    process = machine.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return Started(process, lambda text: checked(load, judge(text)))
+    said = tempfile.TemporaryFile("w+")
+    process = machine.spawn(command, stdout=said, stderr=subprocess.STDOUT)
+    return Started(process, said, lambda text: checked(load, judge(text)))
 
 
 def checked(load, outcome):

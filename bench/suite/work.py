@@ -143,7 +143,7 @@ ANSWER_BYTES, GET_BYTES = 500, 30 * 1024
 H1 = Load("wrk", body=CHAT_1K, name="chat", answer_bytes=ANSWER_BYTES)
 H2 = Load("h2load", http=2, connections=16, streams=32, body=CHAT_1K, name="chat", answer_bytes=ANSWER_BYTES)
 BULK = Load("h2load", connections=4)
-UP_BYTES, DOWN_BYTES, BULK_BYTES = 25 * 10 ** 6, 100 * 10 ** 6, 10 ** 9
+UP_BYTES, DOWN_BYTES, BULK_BYTES = 25 * 10 ** 6, 100 * 10 ** 6, 6 * 10 ** 8
 EVENTS_PER_S = 20
 STREAMS = Load("bench", path="/v1", stream_rate=EVENTS_PER_S, options=("--kind", "stream", "--prompt", "fixed:200"))
 RAMPED = replace(STREAMS, options=(*STREAMS.options, "--ramp", "0.5"))
