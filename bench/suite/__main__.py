@@ -1,9 +1,10 @@
 """`python3 -m bench.suite --help`."""
 import argparse
 import sys
+import time
 from dataclasses import replace
 
-from bench.suite import machine, proxies, report, work
+from bench.suite import docs, machine, proxies, report, work
 from bench.suite.ground import Ground
 from bench.suite.measure import REPEATS_SHARE, Budget, Pace, Series, taken
 
@@ -16,6 +17,7 @@ def options():
     parser.add_argument("--proxies", help="only these: " + ", ".join(proxies.ALL))
     parser.add_argument("--repeat", type=int, help="repetitions, interleaved (5)")
     parser.add_argument("--seconds", type=float, help="measured in each sample (1.5)")
+    parser.add_argument("--write-docs", action="store_true", help="measure nothing: put the newest result into docs/performance.md")
     parser.add_argument("--quick", action="store_true", help="one short repetition of the quick rows")
     return parser.parse_args()
 
@@ -62,17 +64,22 @@ def run_rows(rows, names, ground, pace):
 
 def main():
     o = options()
+    if o.write_docs:
+        sys.exit(None if (known := docs.newest()) and not docs.write(known) else "bench.suite: there is no result yet; make bench")
     names = chosen(o.proxies, proxies.ALL)
     rows = [work.BY_NAME[name] for name in chosen(o.rows, work.BY_NAME)]
     if o.quick and not o.rows:
         rows = [row for row in rows if row.quick]
+    about = {"machine": machine.describe(), "names": names, "versions": {n: proxies.ALL[n].says_version() for n in names},
+             "repeat": pace(o).repeat, "seconds": pace(o).measure_s, "began": time.strftime("%Y%m%d-%H%M%S")}
     lines = []
     with Ground(machine.prepare()) as ground:
         for line in run_rows(rows, names, ground, pace(o)):
             lines.append(line)
-    result = {"machine": machine.describe(), "names": names, "rows": lines}
+            report.save({**about, "rows": lines})
+    result = {**about, "rows": lines}
     print(report.laid_out(report.table(lines, names)), *report.remarks(lines), sep="\n")
-    print(report.save(result))
+    print(*report.save(result), sep="\n")
 
 
 if __name__ == "__main__":

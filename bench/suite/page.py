@@ -2,7 +2,6 @@
 from html import escape
 
 from bench.suite.proxies import FLOOR, HEADRACE
-from bench.suite.report import number
 
 WIDTH, NAME_WIDTH, VALUE_WIDTH, BAR, GAP, TOP = 560, 80, 70, 18, 6, 20
 FAR = 2.5  # a bar longer than so many times the best or the limit is cut, and says so
@@ -20,6 +19,12 @@ svg { display: block; width: 100%; height: auto; } text { font: 12px system-ui, 
 .met { color: var(--good); font-weight: 600; } .missed { color: var(--must); font-weight: 600; }
 .problem { color: var(--must); }
 """
+
+
+def number(value):
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def page(result):

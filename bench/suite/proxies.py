@@ -59,6 +59,9 @@ class Proxy:
     environment: dict = field(default_factory=dict)
     checks: bool = False
 
+    def says_version(self):
+        return machine.output(*self.version).splitlines()[0] if self.version else "of this tree"
+
 
 def fill(template, values):
     text = (PEERS / template).read_text()

@@ -1,8 +1,8 @@
 """The result of a run: a table for the terminal, JSON for machines."""
 import json
-import time
 
-from bench.suite import machine
+from bench.suite import machine, page
+from bench.suite.page import number
 from bench.suite.proxies import FLOOR, HEADRACE, PEER_NAMES
 
 RESULTS = machine.ROOT / "bench" / "results"
@@ -28,12 +28,6 @@ def figures(series):
 
 def ratio(a, b):
     return a / b if a is not None and b else None
-
-
-def number(value):
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def verdict(rule):
@@ -74,8 +68,11 @@ def remarks(lines):
 
 
 def save(result):
+    """The two files of a run, JSON and page; `latest` names the newest of each."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    path.write_text(json.dumps(result, indent=1))
-    (RESULTS / "latest.json").write_text(path.read_text())
-    return path
+    saved = []
+    for suffix, text in ((".json", json.dumps(result, indent=1)), (".html", page.page(result))):
+        saved.append(RESULTS / (result["began"] + suffix))
+        for path in (saved[-1], RESULTS / f"latest{suffix}"):
+            path.write_text(text)
+    return saved
