@@ -14,8 +14,8 @@ ENGINE = machine.ROOT / "build" / "bench" / "engine"
 class Engine:
     """The stand-in model server; never closes an idle connection, so that no proxy has to connect anew."""
 
-    def __init__(self, *options):
-        self.process = machine.spawn([ENGINE, "--port", 0, "--keepalive-ms", 0, *options], stdout=subprocess.PIPE, text=True)
+    def __init__(self, *options, port=0):
+        self.process = machine.spawn([ENGINE, "--port", port, "--keepalive-ms", 0, *options], stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 
     def counts(self):
@@ -54,9 +54,9 @@ class Ground:
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
-    def set_engine(self, options):
+    def set_engine(self, options, port=0):
         self.stop_engine()
-        self.engine = Engine(*options)
+        self.engine = Engine(*options, port=port)
 
     def stop_engine(self):
         if self.engine:

@@ -21,6 +21,8 @@ class Variation:
     access_log: bool = False
     replica: bool = True
     workers: int = 1
+    health_ms: int = 60000
+    concurrency: int = 0  # at a replica; 0: as many as come
 
     def names(self):
         return [f"e{i}.localhost" for i in range(self.hosts)]
@@ -34,6 +36,7 @@ class Running:
     clear: int
     tls: int
     admin: int = 0
+    engine: int = 0
     others: list = field(default_factory=list)
 
     def pids(self):
@@ -82,7 +85,7 @@ def start(proxy, ground, variation):
     command = [word.format(config=config, build=BUILD, **values) for word in proxy.command]
     with open(home / "output.txt", "wb") as out:
         process = machine.spawn(command, machine.PROXY_CORE, proxy.environment, stdout=out, stderr=subprocess.STDOUT)
-    running = Running(proxy.name, process, values["clear"], values["tls"], values["admin"], others)
+    running = Running(proxy.name, process, values["clear"], values["tls"], values["admin"], values["engine"], others)
     try:
         eventually(lambda: answers(running, variation))
     except Exception:
@@ -154,7 +157,8 @@ def headrace_others(home, values, v):
 
 def headrace_endpoint(port, v):
     return {"access": "private" if v.tokens else "public", "owner": OWNER, "driver": "static", "addresses": [f"127.0.0.1:{port}"],
-            "health": {"interval_ms": 60000}, "hold_requests_max": 1000000, "hold_bytes_max": 10 ** 10}
+            "health": {"interval_ms": v.health_ms}, "hold_requests_max": 1000000, "hold_bytes_max": 10 ** 10,
+            **({"concurrency_max": v.concurrency} if v.concurrency else {})}
 
 
 def add_tokens(port, count):

@@ -132,7 +132,9 @@ def added_latency(load):
 
 
 def held(one):
-    return int(re.search(r"^headrace_held (\d+)", get(one.admin, "/metrics")[1], re.M).group(1))
+    """How many requests wait for a replica; -1 when the proxy is too busy to say."""
+    found = re.findall(r"^headrace_held{.*} (\d+)$", get(one.admin, "/metrics")[1], re.M)
+    return sum(map(int, found)) if found else -1
 
 
 # ---- loads ----
