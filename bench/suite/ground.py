@@ -1,5 +1,6 @@
 """The ground on which the samples of a row stand: a folder, a certificate, the engine."""
 import itertools
+import os
 import re
 import subprocess
 import tempfile
@@ -8,7 +9,7 @@ from pathlib import Path
 from bench.suite import machine
 from bench.suite.common import get
 
-ENGINE = machine.ROOT / "build" / "bench" / "engine"
+ENGINE = os.environ.get("ENGINE_BIN", str(machine.ROOT / "build" / "bench" / "engine"))
 
 
 class Engine:

@@ -9,7 +9,6 @@ from bench.suite import machine
 from bench.suite.common import HOST, token
 
 CHAT = "/v1/chat/completions"
-CLIENT = machine.ROOT / "build" / "headrace"
 BODY_BYTES = 1024
 SLACK_S = 60
 
@@ -165,7 +164,7 @@ def h2load_judge(text):
 
 def bench(load, running, ground, seconds):
     length = ["--requests", load.requests] if load.requests else ["--duration", seconds]
-    command = [CLIENT, "bench", "--quiet", "--json", "-", "--insecure", "--http", load.http or "auto", "--host", HOST,
+    command = [machine.HEADRACE, "bench", "--quiet", "--json", "-", "--insecure", "--http", load.http or "auto", "--host", HOST,
                "--connections", load.connections, "--streams", load.streams, *length, "--token", token()]
     if load.body:
         command += ["--mix", ground.file(load.name, load.body)]

@@ -13,6 +13,7 @@ PROXY_CORE, LOAD_CORE = 0, 1
 STOP_S = 5
 TICK_NS = 1e9 / os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).resolve().parents[2]
+HEADRACE = os.environ.get("HEADRACE_BIN", str(ROOT / "build" / "headrace"))
 ENVIRONMENT = {**os.environ, "OPENSSL_CONF": str(ROOT / "bench" / "peers" / "openssl.cnf")}
 
 

@@ -1,15 +1,13 @@
 """`python3 -m bench.suite.product`: what a peer cannot be asked for. Wakes from zero, ten thousand held requests released at
-once, storms of aborts, reloads under load, two proxies on one Redis."""
+once, a storm of aborts, two proxies on one Redis."""
 import argparse
 import json
 import re
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from bench.suite import load as loads
@@ -23,7 +21,6 @@ from harness import Headrace, process_endpoint  # noqa: E402
 HELD, RELEASE_S, HEALTH_MS = 10000, 120, 100
 AT_ONCE_MAX = 1000  # at the engine: with all ten thousand a process would need more files than some systems grant
 STORM_S, STORM_CONNECTIONS, STORM_STREAMS = 5, 50, 10
-RELOADS, RELOAD_EVERY_S = 10, 0.5
 ROOM_KB = 1024.0
 
 
@@ -89,7 +86,7 @@ def held_http2(o):
     return on_ground(lambda ground: release(ground, o.held, 2), work.AT_ONCE)
 
 
-# ---- storms ----
+# ---- a storm of aborts ----
 
 def abort_storm(o):
     """Every request is given up; afterwards nothing of them is left in the engine or in the proxy."""
@@ -117,23 +114,6 @@ def storm_of(one, ground, http):
     return outcome.details["requests"]["aborted"]
 
 
-def reloads(o):
-    """The configuration is read anew while requests come; none of them fails."""
-    def reload(ground):
-        one = proxies.start(proxies.ALL[proxies.HEADRACE], ground, proxies.Variation())
-        try:
-            load = replace(work.H1, tool="bench", path="/v1", body="", answer_bytes=0, options=("--kind", "chat"))
-            started = loads.start(load, one, ground, (RELOADS + 1) * RELOAD_EVERY_S)
-            for _ in range(RELOADS):
-                time.sleep(RELOAD_EVERY_S)
-                one.process.send_signal(signal.SIGHUP)
-            outcome = started.finish(loads.SLACK_S)
-            return {"reloads": RELOADS, "answered": outcome.ok, "problem": outcome.problem}
-        finally:
-            one.stop()
-    return on_ground(reload, work.AT_ONCE)
-
-
 def two_proxies(o):
     """What Redis has to do, by bench/redis_commands.py."""
     done = subprocess.run([sys.executable, str(machine.ROOT / "bench" / "redis_commands.py"), "--endpoints", str(o.endpoints), "--seconds", "3"],
@@ -149,8 +129,7 @@ def on_ground(do, engine):
         return do(ground)
 
 
-PARTS = {"wakes": wakes, "held-http1": held_http1, "held-http2": held_http2, "abort-storm": abort_storm, "reloads": reloads,
-         "two-proxies": two_proxies}
+PARTS = {"wakes": wakes, "held-http1": held_http1, "held-http2": held_http2, "abort-storm": abort_storm, "two-proxies": two_proxies}
 
 
 def said(value):

@@ -152,7 +152,7 @@ def headrace_others(home, values, v):
     config.write_text(fill("scheduler.json", values | {"home": home / "scheduler"}))
     (home / "scheduler").mkdir(exist_ok=True)
     with open(home / "scheduler.txt", "wb") as out:
-        return [machine.spawn([BUILD / "headrace", "scheduler", "-c", config], stdout=out, stderr=subprocess.STDOUT), redis]
+        return [machine.spawn([machine.HEADRACE, "scheduler", "-c", config], stdout=out, stderr=subprocess.STDOUT), redis]
 
 
 def headrace_endpoint(port, v):
@@ -177,7 +177,7 @@ def add_tokens(port, count):
 HEADRACE = "headrace"
 FLOOR = "floor"
 ALL = {p.name: p for p in (
-    Proxy(HEADRACE, "headrace.json", ("{build}/headrace", "proxy", "-c", "{config}"), (), headrace_values, headrace_others, checks=True),
+    Proxy(HEADRACE, "headrace.json", (str(machine.HEADRACE), "proxy", "-c", "{config}"), (), headrace_values, headrace_others, checks=True),
     Proxy("nginx", "nginx.conf", ("nginx", "-c", "{config}", "-e", "{home}/error.log"), ("nginx", "-v"), nginx_values, checks=True),
     Proxy("haproxy", "haproxy.cfg", ("haproxy", "-db", "-f", "{config}"), ("haproxy", "-v"), haproxy_values, checks=True),
     Proxy("nghttpx", "nghttpx.conf", ("nghttpx", "--conf={config}"), ("nghttpx", "-v"), nghttpx_values),

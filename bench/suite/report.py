@@ -1,11 +1,13 @@
 """The result of a run: a table for the terminal, JSON for machines."""
 import json
+import os
+from pathlib import Path
 
 from bench.suite import machine, page
 from bench.suite.page import number
 from bench.suite.proxies import FLOOR, HEADRACE, PEER_NAMES
 
-RESULTS = machine.ROOT / "bench" / "results"
+RESULTS = Path(os.environ.get("BENCH_RESULTS", machine.ROOT / "bench" / "results"))
 
 
 def summary(row, series):
@@ -69,7 +71,7 @@ def remarks(lines):
 
 def save(result):
     """The two files of a run, JSON and page; `latest` names the newest of each."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     saved = []
     for suffix, text in ((".json", json.dumps(result, indent=1)), (".html", page.page(result))):
         saved.append(RESULTS / (result["began"] + suffix))
