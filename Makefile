@@ -6,7 +6,7 @@ PYTHON ?= /usr/bin/python3
 .PHONY: help run test build bench bench-quick bench-growth bench-product format lint clean packages test-packages bench-packages
 
 help: ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: build ## build and start the demo in the foreground
 	@build/headrace token list -c $(CONFIG) | grep -q '^demo ' || \

@@ -8,7 +8,7 @@ from bench.suite import docs, machine, proxies, report, work
 from bench.suite.ground import Ground
 from bench.suite.measure import REPEATS_SHARE, Budget, Pace, Series, taken
 
-QUICK = Pace(warm_s=0.4, measure_s=0.8, repeat=1, scale=0.2, rest_s=0.5)
+QUICK = Pace(warm_s=0.4, measure_s=0.8, repeat=1, scale=0.2, rest_s=2.0)
 
 
 def options():
@@ -16,7 +16,7 @@ def options():
     parser.add_argument("--rows", help="only these, by name: " + ", ".join(work.BY_NAME))
     parser.add_argument("--proxies", help="only these: " + ", ".join(proxies.ALL))
     parser.add_argument("--repeat", type=int, help="repetitions, interleaved (5)")
-    parser.add_argument("--seconds", type=float, help="measured in each sample (1.5)")
+    parser.add_argument("--seconds", type=float, help="measured in each sample (1)")
     parser.add_argument("--write-docs", action="store_true", help="measure nothing: put the newest result into docs/performance.md")
     parser.add_argument("--quick", action="store_true", help="one short repetition of the quick rows")
     return parser.parse_args()

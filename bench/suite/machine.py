@@ -61,19 +61,20 @@ def stop(process):
 
 @dataclass(frozen=True)
 class Usage:
-    """Nanoseconds: on a processor, runnable without one, and what the whole core was busy."""
+    """Nanoseconds: on a processor, runnable without one, what the whole core was busy, and what the host took from it."""
     run: int
     wait: int
     core: float
+    stolen: float
 
     def since(self, earlier):
-        return Usage(self.run - earlier.run, self.wait - earlier.wait, self.core - earlier.core)
+        return Usage(self.run - earlier.run, self.wait - earlier.wait, self.core - earlier.core, self.stolen - earlier.stolen)
 
     @property
     def crowding(self):
-        """How much of its own time the proxy has waited for others: its own threads do not count."""
+        """How much of its own time the proxy has waited for others, the host's guests included: its own threads do not count."""
         foreign = max(self.core - self.run, 0)
-        return min(self.wait, foreign) / self.run if self.run else 0.0
+        return (min(self.wait, foreign) + self.stolen) / self.run if self.run else 0.0
 
 
 def usage(pids):
@@ -82,15 +83,16 @@ def usage(pids):
         with contextlib.suppress(OSError):
             fields = (task / "schedstat").read_text().split()
             run, wait = run + int(fields[0]), wait + int(fields[1])
-    return Usage(run, wait, core_busy())
+    return Usage(run, wait, *core_times())
 
 
-def core_busy(core=PROXY_CORE):
+def core_times(core=PROXY_CORE):
+    """Busy, and stolen."""
     for line in Path("/proc/stat").read_text().splitlines():
         if line.startswith(f"cpu{core} "):
-            user, nice, system, _, _, irq, soft, *_ = map(int, line.split()[1:])
-            return (user + nice + system + irq + soft) * TICK_NS
-    return 0.0
+            user, nice, system, _, _, irq, soft, stolen, *_ = map(int, line.split()[1:])
+            return (user + nice + system + irq + soft) * TICK_NS, stolen * TICK_NS
+    return 0.0, 0.0
 
 
 def resident_kb(pids):

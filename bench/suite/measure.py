@@ -13,6 +13,7 @@ TRIES = 3       # ... which is taken again, so many times in all, while the run 
 REPEATS_SHARE = 0.2  # of all samples
 LATENCY_WARM_S = 1.0  # for the connections to open
 SLACK_S = 0.5   # of load after the window
+WARMED_REST_S = 1  # after a few connections
 REST_S = 5      # before memory is read
 
 
@@ -20,7 +21,7 @@ REST_S = 5      # before memory is read
 class Pace:
     """How long one sample takes, and how many there are."""
     warm_s: float = 0.5
-    measure_s: float = 1.5
+    measure_s: float = 1.0
     repeat: int = 5
     scale: float = 1.0  # of counted work
     rest_s: float = REST_S
@@ -162,7 +163,7 @@ def pending_kb(one, ground, warm, load, pending, rest_s):
     warmed = loads.start(warm, one, ground, 0).finish(loads.SLACK_S)
     if warmed.problem:
         return Sample(None, warmed.problem)
-    time.sleep(rest_s)
+    time.sleep(min(rest_s, WARMED_REST_S))
     before = machine.resident_kb(one.pids())
     started = loads.start(replace(load, requests=count), one, ground, 0)
     try:

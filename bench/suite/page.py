@@ -9,7 +9,7 @@ STYLE = """
 :root { --ink: #1d2733; --dim: #66717e; --line: #dde3ea; --ours: #0b7285; --peer: #b9c4cf; --floor: #e3d9c4; --must: #c92a2a; --good: #2b8a3e; }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); max-width: 1240px; margin: 2rem auto; padding: 0 1.5rem; }
 h1 { margin: 0; font-size: 1.7rem; } header p { color: var(--dim); margin: .3rem 0 1.2rem; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(570px, 1fr)); gap: 1.2rem; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(480px, 1fr)); gap: 1.2rem; }
 section { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; break-inside: avoid; }
 h2 { font-size: 1rem; margin: 0; } section p { margin: .15rem 0 .4rem; color: var(--dim); font-size: .86rem; }
 svg { display: block; width: 100%; height: auto; } text { font: 12px system-ui, sans-serif; fill: var(--ink); }
