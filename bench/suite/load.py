@@ -147,7 +147,7 @@ def h2load(load, running, ground, seconds):
         command += ["-d", ground.file(load.name, load.body), "-H", "content-type: application/json"]
     for name, value in load.headers:
         command += ["-H", f"{name}: {value}"]
-    return [*command, load.url(running)], h2load_judge
+    return [*command, *load.options, load.url(running)], h2load_judge
 
 
 def h2load_judge(text):

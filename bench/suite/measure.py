@@ -157,11 +157,11 @@ def added_latency(one, ground, load, pace):
     return sample(added["p50_ms"], [through, beside], used, **added)
 
 
-def pending_kb(one, ground, warm, load, pending, rest_s):
+def pending_kb(one, ground, warm, load, pending, rest_s, warm_answered=True):
     """Resident memory that each pending request has added; `pending` says how many there are."""
     count = load.connections * load.streams
     warmed = loads.start(warm, one, ground, 0).finish(loads.SLACK_S)
-    if warmed.problem:
+    if warm_answered and warmed.problem:
         return Sample(None, warmed.problem)
     time.sleep(min(rest_s, WARMED_REST_S))
     before = machine.resident_kb(one.pids())

@@ -113,8 +113,8 @@ def pending(load, variation=Variation()):
     def take(proxy, ground, pace):
         def count(one):
             return held(one) if not variation.replica else ground.engine.counts()["requests_running"]
-        warm = replace(load, **WARM) if variation.replica else replace(load, **WARM, path="/none", headers=())
-        return measure.running(proxy, ground, variation, lambda one: measure.pending_kb(one, ground, warm, load, count, pace.rest_s))
+        warm = replace(load, **WARM)
+        return measure.running(proxy, ground, variation, lambda one: measure.pending_kb(one, ground, warm, load, count, pace.rest_s, variation.replica))
     return take
 
 
@@ -162,14 +162,20 @@ MIXED = Load("bench", http=0, path="/v1", connections=700, streams=8, body=MIX, 
 MIX_OPENING_S = 2.5  # an answer takes 1 to 3 s: from then on about as many end as begin
 HANDSHAKE = Load("bench", connections=16, path="/bytes/100", answer_bytes=100, options=("--kind", "get", "--requests-per-connection", "1"))
 RESUMED_LEAST = 0.95
+# Connections come one after the other: memory of handshakes that are over is not that of requests which wait.
+PACED = ("-r", "500")
 SILENT = Load("h2load", body=CHAT_1K, name="chat", headers=(("x-engine-fault", "never"),))
 HELD = Load("h2load", body=CHAT_1K, name="chat", headers=(("x-scale-up-timeout", "600"),))
-WARM = {"connections": 8, "streams": 1, "requests": 400, "headers": ()}
+WARM = {"connections": 8, "streams": 1, "requests": 400, "headers": (), "options": ()}
 TOKENS, HOSTS = 10000, 100
 
 
 def on(load, http, connections, streams=1):
     return replace(load, http=http, connections=connections, streams=streams)
+
+
+def paced(load):
+    return replace(load, options=PACED)
 
 
 ROWS = (
@@ -198,13 +204,13 @@ ROWS = (
         best_plus(0.05), NOTHING, engine=SPREAD, proxies=WITH_FLOOR),
     Row("event-p99", "The same, 99th percentile", MS, added_latency(LATENCY), NOTHING, of_best(1), engine=SPREAD, proxies=WITH_FLOOR,
         part_of="event-p50", detail="p99_ms"),
-    Row("pending-h1", "Pending at a silent replica: HTTP/1.1 TLS connection", KB, pending(on(SILENT, 1, 1000)),
+    Row("pending-h1", "Pending at a silent replica: HTTP/1.1 TLS connection", KB, pending(paced(on(SILENT, 1, 1000))),
         fixed(16), fixed(13), proxies=WITH_FLOOR, repeat_max=MEMORY_REPEATS, quick=True),
     Row("pending-h2", "Pending at a silent replica: HTTP/2 stream, 100 a connection", KB, pending(on(SILENT, 2, 20, 100)),
         fixed(6), fixed(3), repeat_max=MEMORY_REPEATS),
-    Row("pending-h2-single", "Pending at a silent replica: HTTP/2 connection of one stream", KB, pending(on(SILENT, 2, 1000)),
+    Row("pending-h2-single", "Pending at a silent replica: HTTP/2 connection of one stream", KB, pending(paced(on(SILENT, 2, 1000))),
         fixed(40), fixed(30), repeat_max=MEMORY_REPEATS),
-    Row("held-h1", "Held, no replica yet: HTTP/1.1 TLS connection, 1 KB body", KB, pending(on(HELD, 1, 1000), NO_REPLICA),
+    Row("held-h1", "Held, no replica yet: HTTP/1.1 TLS connection, 1 KB body", KB, pending(paced(on(HELD, 1, 1000)), NO_REPLICA),
         fixed(13), fixed(11), proxies=(HEADRACE,), repeat_max=MEMORY_REPEATS),
     Row("held-h2", "Held, no replica yet: HTTP/2 stream, 100 a connection", KB, pending(on(HELD, 2, 20, 100), NO_REPLICA),
         fixed(4), fixed(2), proxies=(HEADRACE,), repeat_max=MEMORY_REPEATS),
