@@ -17,6 +17,8 @@ static struct conn *all, *closed, *spare;
 
 static void conn_run(struct conn *c);
 
+/* After an answer. A connection that has not been used yet is not idle, but waited for: whoever
+ * has just opened it must not find it closed. */
 static void conn_arm_idle(struct conn *c) {
   if (!engine.options.keepalive_ms)
     return;
@@ -102,7 +104,6 @@ void conn_open(int fd) {
   if (all)
     all->prev = c;
   all = c;
-  conn_arm_idle(c);
 }
 
 static void conn_unlink(struct conn *c) {
