@@ -1,11 +1,12 @@
 # The front door. `make help` lists what there is.
 CONFIG ?= conf/demo.json
+PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build format lint clean packages test-packages
+.PHONY: help run test build bench bench-quick bench-growth bench-product format lint clean packages test-packages bench-packages
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: build ## build and start the demo in the foreground
 	@build/headrace token list -c $(CONFIG) | grep -q '^demo ' || \
@@ -18,6 +19,18 @@ test: test-packages ## build with sanitizers and run every test
 build: packages ## build/headrace, optimised
 	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dtests=false
 	@ninja -C build
+
+bench: build bench-packages ## Headrace beside its peers: every row of docs/performance.md, about 35 minutes
+	@$(PYTHON) -m bench.suite
+
+bench-quick: build bench-packages ## the same in short: five rows once, under 2 minutes
+	@$(PYTHON) -m bench.suite --quick
+
+bench-growth: build bench-packages ## cost of a request as endpoints, tokens, connections, streams, workers grow
+	@$(PYTHON) -m bench.suite.growth
+
+bench-product: build bench-packages ## wakes, held requests released, a storm of aborts, two proxies on one Redis
+	@$(PYTHON) -m bench.suite.product
 
 format: ## lay out the C sources as .clang-format says
 	@tools="clang-format-14"; . ./tests/install.sh; install_packages $$tools
@@ -32,6 +45,9 @@ clean: ## remove what was built
 
 packages:
 	@. ./tests/install.sh; install_packages $$(cat packages.txt)
+
+bench-packages:
+	@. ./tests/install.sh; install_packages $$(cat bench/packages.txt)
 
 test-packages:
 	@. ./tests/install.sh; install_packages $$(cat packages.txt tests/packages.txt) $$(node_packages)

@@ -24,7 +24,7 @@ struct engine {
   bool loaded, draining;
 
   uint64_t active, peak, waiting, slots_taken; /* requests now; those with a slot */
-  uint64_t requests_total, aborts_total, tokens_total;
+  uint64_t requests_total, aborts_total, tokens_total, events_total;
 };
 
 extern struct engine engine;

@@ -87,6 +87,7 @@ static void generate_event_begin(struct conn *c) {
 /* One event is one chunk; it is one write too, unless everything is sent at once. */
 static void generate_event_send(struct conn *c) {
   buf_text(&c->body, "\n\n");
+  engine.events_total++;
   answer_piece(c, buf_at(&c->body), buf_len(&c->body));
   if (engine.period_us)
     conn_flush(c);

@@ -31,6 +31,7 @@ static void route_metrics(struct conn *c) {
   route_metric(&c->body, "requests_total", "counter", engine.requests_total);
   route_metric(&c->body, "aborts_total", "counter", engine.aborts_total);
   route_metric(&c->body, "tokens_total", "counter", engine.tokens_total);
+  route_metric(&c->body, "events_total", "counter", engine.events_total);
   answer_send(c, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
