@@ -20,10 +20,10 @@ build: packages ## build/headrace, optimised
 	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dtests=false
 	@ninja -C build
 
-bench: build bench-packages ## Headrace beside its peers: every row of docs/performance.md, about 35 minutes
+bench: build bench-packages ## Headrace beside its peers: every row of docs/performance.md, 40 minutes or so
 	@$(PYTHON) -m bench.suite
 
-bench-quick: build bench-packages ## the same in short: five rows once, under 2 minutes
+bench-quick: build bench-packages ## the same in short: five rows once, about 2.5 minutes
 	@$(PYTHON) -m bench.suite --quick
 
 bench-growth: build bench-packages ## cost of a request as endpoints, tokens, connections, streams, workers grow
