@@ -239,7 +239,7 @@ static void tokens_came(void *user, struct token_set *set) {
   token_set_unref(edge->tokens);
   edge->tokens = token_set_ref(set);
   if (!edge->store->alone)
-    shares_alone_tokens(set, edge->store->link.proxies);
+    shares_new_tokens(set, edge->store->link.proxies);
   tell_tokens(edge, set);
   look_whether_known(edge);
 }

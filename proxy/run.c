@@ -188,8 +188,9 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
 }
 
 static void parts_close(struct process_parts *p) {
-  if (p->loop) /* what is closed may take turns of the loop */
-    timer_cancel(p->loop, &p->greet_timer);
+  struct timer *const timers[] = {&p->greet_timer, &p->hurry_timer, &p->leave_timer};
+  for (size_t i = 0; p->loop && i < sizeof timers / sizeof(*timers); i++)
+    timer_cancel(p->loop, timers[i]); /* what is closed may take turns of the loop */
   admin_free(p->admin);
   if (p->edge)
     edge_stop(p->edge, true, NULL, NULL);

@@ -89,6 +89,15 @@ void shares_alone_tokens(const struct token_set *tokens, int proxies) {
   }
 }
 
+/* What is in use keeps its share, and the answers on their way are still to come. */
+void shares_new_tokens(const struct token_set *tokens, int proxies) {
+  for (size_t i = 0; i < token_set_count(tokens); i++) {
+    struct meter *m = token_set_at(tokens, i)->meter;
+    if (m && !m->sharing)
+      even_share(m, proxies);
+  }
+}
+
 static void ask(struct store *s, const struct token *t, const char *what, struct store_quota q) {
   char hex[TOKEN_HEX_BYTES];
   token_hex(t->hash, hex);

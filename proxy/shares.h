@@ -19,6 +19,8 @@ void shares_of_replicas(struct store *s, const struct endpoint_shared *e,
                         struct replica_shared *const *replicas);
 /* The same for tokens that were used since the last time; `apart` is how long ago that was. */
 void shares_of_tokens(struct store *s, struct token_set *tokens, usec_t apart);
+/* A new set: limits that are not in use begin with an even share for each proxy. */
+void shares_new_tokens(const struct token_set *tokens, int proxies);
 /* An answer: false when it is not for a token. */
 bool shares_give_token(const struct token_set *tokens, const char *name, double allowed);
 /* Places that were given. True: more were wanted meanwhile, and are to be asked for. */

@@ -95,8 +95,7 @@ struct http_head {
   bool expect_continue;      /* RFC 9110, 10.1.1 */
   struct http_field *fields; /* field_count of field_max are in use */
   uint16_t field_count, field_max;
-  uint64_t
-      seen; /* a bit for each http_name that was added: what is not there need not be looked for */
+  uint64_t seen; /* a bit for each http_name that was added; others need not be looked for */
 };
 
 /* The id of a field name, without case; HTTP_OTHER when it is none of ours. */

@@ -128,8 +128,8 @@ static void flush_run(struct post *p) {
   }
 }
 
-void transport_more_soon(struct transport *t) {
-  t->more_soon = !t->ssl;
+void transport_more_soon(struct transport *t, bool more) {
+  t->more_soon = more && !t->ssl;
 }
 
 /* Another connection wants to write: this one's bytes go out, or wait in its queue. */

@@ -96,8 +96,8 @@ enum err transport_open(struct transport *t, struct loop *loop, int fd, struct s
  * exhausted is one reason): then on_end follows from the loop. */
 enum err transport_send(struct transport *t, const struct iovec *iov, int count) MUST_CHECK;
 /* More will probably be sent in this turn (a body behind its head): what was sent so far waits
- * for it, even when other connections write meanwhile. Clear text only. */
-void transport_more_soon(struct transport *t);
+ * for it, even when other connections write meanwhile. false: that was all. Clear text only. */
+void transport_more_soon(struct transport *t, bool more);
 /* Bytes accepted and not yet taken by the kernel. */
 size_t transport_pending(const struct transport *t);
 /* Senders should wait for on_drained. Marks the wish for on_drained. */

@@ -61,6 +61,7 @@ static void body_end(struct pipe *p) {
     struct iovec iov = {start, (size_t)(out.at - start)};
     put(rc, &iov, 1);
   }
+  transport_more_soon(&rc->link.transport, false);
   rc->sent = true;
 }
 
@@ -119,7 +120,7 @@ static bool put_head(struct request_head *h, struct request *r, bool chunked) {
 static void send_body(struct replica_connection *rc) {
   struct pipe *p = &rc->request->request_pipe;
   if (p->total == 0 && !p->ended)
-    transport_more_soon(&rc->link.transport);
+    transport_more_soon(&rc->link.transport, true);
   pipe_connect(p, &body_sink, rc);
 }
 

@@ -97,7 +97,6 @@ static int route_order(const void *a, const void *b) {
   return x->prefix.len < y->prefix.len ? 1 : x->prefix.len > y->prefix.len ? -1 : 0;
 }
 
-/* Rare (an endpoint appeared, went or was redefined), so made anew each time. */
 static enum err routing_rebuild(struct fleet *f) {
   routing_clear(f);
   size_t at = 0, routes = 0;
@@ -122,6 +121,16 @@ static enum err routing_rebuild(struct fleet *f) {
   }
   qsort(f->routes, (size_t)f->route_count, sizeof *f->routes, route_order);
   return OK;
+}
+
+/* Made anew when it is asked for after a change, so that many endpoints that come together cost
+ * it once. */
+static void routing_refresh(struct fleet *f) {
+  if (!f->routing_old)
+    return;
+  f->routing_old = false;
+  if (routing_rebuild(f))
+    routing_clear(f);
 }
 
 static struct endpoint *endpoint_new(struct worker *w, const struct fleet_news *n) {
@@ -195,8 +204,7 @@ static struct endpoint *fleet_remove(struct fleet *f, const char *name) {
   for (int i = 0; i < e->replica_count; i++)
     e->replicas[i]->gone = true;
   e->ready_count = 0;
-  if (routing_rebuild(f))
-    routing_clear(f);
+  f->routing_old = true;
   return e;
 }
 
@@ -217,8 +225,7 @@ struct endpoint *fleet_apply(struct worker *w, const struct fleet_news *n) {
   e->state = n->record->state;
   e->cold_start_ms = n->record->cold_start_ms;
   replicas_apply(w, e, n);
-  if (redefined && routing_rebuild(f))
-    routing_clear(f);
+  f->routing_old |= redefined;
   /* Whoever sees this version sees also every request that went out by an older one. */
   atomic_store_explicit(&e->cell->version, n->record->version, memory_order_release);
   return e;
@@ -248,13 +255,14 @@ bool fleet_by_model(const struct fleet *f, struct slice host) {
   return f->by_model.count && map_get(&f->by_model, host);
 }
 
-struct endpoint *fleet_model(const struct fleet *f, struct slice model) {
+struct endpoint *fleet_model(struct fleet *f, struct slice model) {
+  routing_refresh(f);
   struct endpoint *e = map_get(&f->models, model);
   return e ? e : map_get(&f->endpoints, model);
 }
 
-struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path,
-                             size_t *strip) {
+struct endpoint *fleet_route(struct fleet *f, struct slice host, struct slice path, size_t *strip) {
+  routing_refresh(f);
   *strip = 0;
   struct endpoint *e = map_get(&f->hosts, host);
   if (e)

@@ -58,7 +58,9 @@ struct fleet {
   struct endpoint *fallback;
   struct fleet_route *routes; /* longest prefix first */
   int route_count;
-  char *domain; /* ".localhost" */
+  bool routing_old; /* an endpoint came, went or was redefined since hosts, models and routes were
+                       made */
+  char *domain;     /* ".localhost" */
 };
 
 enum { FLEET_ENDPOINTS_MAX = 100000 };
@@ -82,13 +84,12 @@ struct endpoint *fleet_apply(struct worker *w, const struct fleet_news *n);
 
 /* By host (without port), else by path prefix, else the default. *strip is how
  * many bytes of the path the route cuts. NULL when nobody answers for it. */
-struct endpoint *fleet_route(const struct fleet *f, struct slice host, struct slice path,
-                             size_t *strip);
+struct endpoint *fleet_route(struct fleet *f, struct slice host, struct slice path, size_t *strip);
 
 /* Whether at this host the body's model says which endpoint. */
 bool fleet_by_model(const struct fleet *f, struct slice host);
 /* By one of its models, or by its own name. NULL when nobody answers for it. */
-struct endpoint *fleet_model(const struct fleet *f, struct slice model);
+struct endpoint *fleet_model(struct fleet *f, struct slice model);
 
 struct endpoint *endpoint_ref(struct endpoint *e);
 void endpoint_unref(struct endpoint *e);

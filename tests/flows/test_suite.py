@@ -1,19 +1,13 @@
 """The bench suite, on the smallest piece of work: that it ends, and says what it should. No timing is judged."""
 import json
 import os
-import shutil
 import subprocess
-
-import pytest
 
 from harness import ENGINE, HEADRACE, ROOT
 
 RUN_S = 120
-needed = pytest.mark.skipif(not all(map(shutil.which, ("wrk", "nghttpx", "redis-server", "taskset"))) or (os.cpu_count() or 1) < 2,
-                            reason="the tools of make bench are not there")
 
 
-@needed
 def test_one_row_of_two_proxies(tmp_path):
     results = tmp_path / "results"
     done = subprocess.run(["/usr/bin/python3", "-m", "bench.suite", "--quick", "--rows", "h1-clear", "--proxies", "headrace,nghttpx", "--seconds", "0.3"],
