@@ -55,20 +55,48 @@ void buf_printf(struct buf *b, const char *format, ...) {
   va_end(again);
 }
 
+void buf_number(struct buf *b, uint64_t value, unsigned digits) {
+  char room[SLICE_NUMBER_BYTES];
+  struct slice text = slice_number(room, value);
+  for (; digits > text.len; digits--)
+    buf_add(b, SLICE("0"));
+  buf_add(b, text);
+}
+
+static bool is_plain(unsigned char c) {
+  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* How many bytes from the start stand for themselves in a JSON string. */
+static size_t plain_length(struct slice s) {
+  size_t n = 0;
+  while (n < s.len && is_plain((unsigned char)s.data[n]))
+    n++;
+  return n;
+}
+
+/* One character that does not; returns its bytes. */
+static size_t json_escape(struct buf *b, struct slice s) {
+  size_t n = utf8_length(s);
+  unsigned char c = (unsigned char)s.data[0];
+  if (n == 0)
+    buf_add(b, SLICE("\\ufffd"));
+  else if (c == '"' || c == '\\')
+    buf_printf(b, "\\%c", c);
+  else if (c < 0x20 || c == 0x7f)
+    buf_printf(b, "\\u%04x", c);
+  else
+    buf_add(b, slice_of(s.data, n));
+  return n ? n : 1;
+}
+
 void buf_json(struct buf *b, struct slice s) {
   buf_add(b, SLICE("\""));
   while (s.len) {
-    size_t n = utf8_length(s);
-    unsigned char c = (unsigned char)s.data[0];
-    if (n == 0)
-      buf_add(b, SLICE("\\ufffd"));
-    else if (c == '"' || c == '\\')
-      buf_printf(b, "\\%c", c);
-    else if (c < 0x20 || c == 0x7f)
-      buf_printf(b, "\\u%04x", c);
-    else
+    size_t n = plain_length(s);
+    if (n)
       buf_add(b, slice_of(s.data, n));
-    s = slice_skip(s, n ? n : 1);
+    s = slice_skip(s, n ? n : json_escape(b, s));
   }
   buf_add(b, SLICE("\""));
 }

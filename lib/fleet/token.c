@@ -35,27 +35,76 @@ struct token *token_free(struct token *t) {
   return NULL;
 }
 
-static char **strings_copy(char *const *strings) {
-  size_t n = 0;
-  while (strings && strings[n])
-    n++;
-  char **copy = calloc(n + 1, sizeof *copy);
-  for (size_t i = 0; copy && i < n; i++)
-    copy[i] = strdup(strings[i]);
+static size_t text_bytes(const char *text) {
+  return text ? strlen(text) + 1 : 0;
+}
+
+static size_t strings_bytes(char *const *strings) {
+  size_t total = sizeof *strings;
+  for (; strings && *strings; strings++)
+    total += sizeof *strings + text_bytes(*strings);
+  return total;
+}
+
+/* Room that is handed out from its start. */
+struct cursor {
+  char *at;
+};
+
+static char *put_string(struct cursor *c, const char *text) {
+  size_t n = text_bytes(text);
+  if (!n)
+    return NULL;
+  char *copy = memcpy(c->at, text, n);
+  c->at += n;
   return copy;
 }
 
-static struct token *token_copy(const struct token *t) {
-  struct token *copy = malloc(sizeof *copy);
-  if (!copy)
+static size_t strings_count(char *const *strings) {
+  size_t n = 0;
+  while (strings && strings[n])
+    n++;
+  return n;
+}
+
+/* The pointers alone: they come before all text, where they are aligned. */
+static char **put_pointers(struct cursor *c, size_t count) {
+  char **pointers = (char **)(void *)c->at;
+  c->at += (count + 1) * sizeof *pointers;
+  return pointers;
+}
+
+static void put_strings(struct cursor *c, char **to, char *const *from, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    to[i] = put_string(c, from[i]);
+  to[count] = NULL;
+}
+
+/* A copy in one piece of memory, so that a check of it touches few cache lines; given back with
+ * packed_free. */
+static struct token *token_pack(const struct token *t) {
+  size_t organisations = strings_count(t->organisations), endpoints = strings_count(t->endpoints);
+  struct token *p = malloc(sizeof *p + text_bytes(t->name) + text_bytes(t->owner) +
+                           strings_bytes(t->organisations) + strings_bytes(t->endpoints));
+  if (!p)
     return NULL;
-  *copy = *t;
-  copy->name = strdup(t->name);
-  copy->owner = t->owner ? strdup(t->owner) : NULL;
-  copy->organisations = strings_copy(t->organisations);
-  copy->endpoints = strings_copy(t->endpoints);
-  copy->meter = t->meter ? meter_ref(t->meter) : NULL;
-  return copy;
+  *p = *t;
+  struct cursor c = {(char *)(p + 1)};
+  p->organisations = put_pointers(&c, organisations);
+  p->endpoints = put_pointers(&c, endpoints);
+  p->owner = put_string(&c, t->owner);
+  p->name = put_string(&c, t->name);
+  put_strings(&c, p->organisations, t->organisations, organisations);
+  put_strings(&c, p->endpoints, t->endpoints, endpoints);
+  if (p->meter)
+    meter_ref(p->meter);
+  return p;
+}
+
+static void packed_free(struct token *t) {
+  if (t)
+    meter_unref(t->meter);
+  free(t);
 }
 
 static struct slice hash_key(const unsigned char *hash) {
@@ -71,26 +120,36 @@ struct token_set *token_set_new(void) {
   return s;
 }
 
-enum err token_set_put(struct token_set *s, struct token *t) {
-  if (!t)
+static enum err set_room(struct token_set *s) {
+  if (s->count < s->room)
+    return OK;
+  size_t room = s->room ? s->room * 2 : 16;
+  struct token **grown = realloc(s->tokens, room * sizeof(struct token *));
+  if (!grown)
     return ERR_MEMORY;
-  enum err e = map_get(&s->by_hash, hash_key(t->hash)) ? ERR_EXISTS : OK;
-  if (!e && s->count == s->room) {
-    size_t room = s->room ? s->room * 2 : 16;
-    struct token **grown = realloc(s->tokens, room * sizeof(struct token *));
-    if (grown) {
-      s->tokens = grown;
-      s->room = room;
-    } else {
-      e = ERR_MEMORY;
-    }
-  }
-  if (!e)
-    e = map_put(&s->by_hash, hash_key(t->hash), t);
+  s->tokens = grown;
+  s->room = room;
+  return OK;
+}
+
+static enum err set_put_copy(struct token_set *s, const struct token *t) {
+  if (map_get(&s->by_hash, hash_key(t->hash)))
+    return ERR_EXISTS;
+  enum err e = set_room(s);
+  struct token *packed = e ? NULL : token_pack(t);
+  if (!packed)
+    return ERR_MEMORY;
+  e = map_put(&s->by_hash, hash_key(packed->hash), packed);
   if (e)
-    token_free(t);
+    packed_free(packed);
   else
-    s->tokens[s->count++] = t;
+    s->tokens[s->count++] = packed;
+  return e;
+}
+
+enum err token_set_put(struct token_set *s, struct token *t) {
+  enum err e = t ? set_put_copy(s, t) : ERR_MEMORY;
+  token_free(t);
   return e;
 }
 
@@ -103,7 +162,7 @@ struct token_set *token_set_unref(struct token_set *s) {
   if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
     return NULL;
   for (size_t i = 0; i < s->count; i++)
-    token_free(s->tokens[i]);
+    packed_free(s->tokens[i]);
   free(s->tokens);
   map_clear(&s->by_hash);
   free(s);
@@ -206,7 +265,7 @@ static enum err set_copy(const struct token_set *s, const char *without, struct 
   for (size_t i = 0; i < s->count; i++) {
     if (without && strcmp(s->tokens[i]->name, without) == 0)
       continue;
-    enum err e = token_set_put(copy, token_copy(s->tokens[i]));
+    enum err e = set_put_copy(copy, s->tokens[i]);
     if (e) {
       token_set_unref(copy);
       return e;
@@ -231,7 +290,7 @@ enum err token_set_add(const struct token_set *s, const struct token *token,
   enum err e = set_copy(s, NULL, &copy);
   if (e)
     return e;
-  e = token_set_put(copy, token_copy(token));
+  e = set_put_copy(copy, token);
   if (e)
     token_set_unref(copy);
   else

@@ -38,7 +38,7 @@ struct token *token_free(struct token *t);
 struct token_set; /* has an atomic reference count */
 
 struct token_set *token_set_new(void) MUST_CHECK;
-/* While it is being made. Owns the token from now on, also when it fails; NULL is
+/* While it is being made. Keeps a copy and frees the token, also when it fails; NULL is
  * ERR_MEMORY. ERR_EXISTS when its hash is there. */
 enum err token_set_put(struct token_set *s, struct token *t) MUST_CHECK;
 /* Gives tokens with limits their meters: those of the set before (may be NULL) where they

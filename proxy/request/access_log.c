@@ -18,6 +18,8 @@ struct access_log {
   int fd;
   struct timer timer;
   struct buf line;
+  time_t second; /* of the date */
+  char date[40];
   size_t len;
   char lines[ACCESS_LOG_BUFFER_BYTES];
 };
@@ -58,61 +60,73 @@ void access_log_flush(struct access_log *l) {
   l->len = 0;
 }
 
-static void put_text(struct buf *b, const char *key, struct slice value) {
-  buf_printf(b, ",\"%s\":", key);
+static void put_text(struct buf *b, struct slice key, struct slice value) {
+  buf_add(b, key);
   if (value.data)
     buf_json(b, value);
   else
-    buf_str(b, "null");
+    buf_add(b, SLICE("null"));
 }
 
-static void put_ms(struct buf *b, const char *key, usec_t us) {
-  if (us < 0)
-    us = 0;
-  buf_printf(b, ",\"%s\":%lld.%03lld", key, (long long)(us / 1000), (long long)(us % 1000));
+static void put_number(struct buf *b, struct slice key, uint64_t value) {
+  buf_add(b, key);
+  buf_number(b, value, 1);
 }
 
-static void put_time(struct buf *b) {
+static void put_ms(struct buf *b, struct slice key, usec_t us) {
+  put_number(b, key, us > 0 ? (uint64_t)us / 1000 : 0);
+  buf_add(b, SLICE("."));
+  buf_number(b, us > 0 ? (uint64_t)us % 1000 : 0, 3);
+}
+
+/* The date is made once a second. */
+static void put_time(struct access_log *l, struct buf *b) {
   usec_t now = clock_wall();
   time_t seconds = now / USEC_PER_S;
-  struct tm tm;
-  char text[32];
-  gmtime_r(&seconds, &tm);
-  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-  buf_printf(b, "{\"time\":\"%s.%03lldZ\"", text, (long long)(now / 1000 % 1000));
+  if (seconds != l->second) {
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    strftime(l->date, sizeof l->date, "{\"time\":\"%Y-%m-%dT%H:%M:%S.", &tm);
+    l->second = seconds;
+  }
+  buf_str(b, l->date);
+  buf_number(b, (uint64_t)(now / 1000 % 1000), 3);
+  buf_add(b, SLICE("Z\""));
 }
 
 static usec_t since(usec_t at, usec_t from) {
   return at && from ? at - from : 0;
 }
 
-static void line_write(struct buf *b, const struct request *r) {
+static void line_write(struct access_log *l, const struct request *r) {
+  struct buf *b = &l->line;
   buf_clear(b);
-  put_time(b);
-  put_text(b, "id", r->id);
-  put_text(b, "endpoint", r->endpoint ? r->endpoint->name : SLICE_NONE);
-  put_text(b, "replica", r->replica ? slice_str(r->replica->shared->id) : SLICE_NONE);
-  put_text(b, "token", r->token_name);
-  put_text(b, "client", slice_str(r->peer_text));
-  put_text(b, "protocol", r->http2 ? SLICE("HTTP/2") : SLICE("HTTP/1.1"));
-  put_text(b, "method", r->head.method_text);
-  put_text(b, "path", r->path);
-  buf_printf(b, ",\"status\":%d,\"bytes_in\":%llu,\"bytes_out\":%llu", r->status,
-             (unsigned long long)r->request_pipe.total, (unsigned long long)r->response_pipe.total);
-  put_ms(b, "held_ms", r->hold_us);
-  put_ms(b, "connect_ms", since(r->connected_us, r->connect_began_us));
-  put_ms(b, "first_byte_ms", since(r->first_byte_us, r->begun_us));
-  put_ms(b, "total_ms", loop_now(r->worker->loop) - r->begun_us);
-  put_text(b, "ended", slice_str(ending_word(r->ending)));
+  put_time(l, b);
+  put_text(b, SLICE(",\"id\":"), r->id);
+  put_text(b, SLICE(",\"endpoint\":"), r->endpoint ? r->endpoint->name : SLICE_NONE);
+  put_text(b, SLICE(",\"replica\":"), r->replica ? slice_str(r->replica->shared->id) : SLICE_NONE);
+  put_text(b, SLICE(",\"token\":"), r->token_name);
+  put_text(b, SLICE(",\"client\":"), slice_str(r->peer_text));
+  put_text(b, SLICE(",\"protocol\":"), r->http2 ? SLICE("HTTP/2") : SLICE("HTTP/1.1"));
+  put_text(b, SLICE(",\"method\":"), r->head.method_text);
+  put_text(b, SLICE(",\"path\":"), r->path);
+  put_number(b, SLICE(",\"status\":"), (uint64_t)r->status);
+  put_number(b, SLICE(",\"bytes_in\":"), r->request_pipe.total);
+  put_number(b, SLICE(",\"bytes_out\":"), r->response_pipe.total);
+  put_ms(b, SLICE(",\"held_ms\":"), r->hold_us);
+  put_ms(b, SLICE(",\"connect_ms\":"), since(r->connected_us, r->connect_began_us));
+  put_ms(b, SLICE(",\"first_byte_ms\":"), since(r->first_byte_us, r->begun_us));
+  put_ms(b, SLICE(",\"total_ms\":"), loop_now(r->worker->loop) - r->begun_us);
+  put_text(b, SLICE(",\"ended\":"), slice_str(ending_word(r->ending)));
   if (r->failure.code && r->ending != END_COMPLETE)
-    put_text(b, "error", slice_str(r->failure.code));
-  buf_str(b, "}\n");
+    put_text(b, SLICE(",\"error\":"), slice_str(r->failure.code));
+  buf_add(b, SLICE("}\n"));
 }
 
 void access_log_request(struct access_log *l, const struct request *r) {
   if (l->fd < 0)
     return;
-  line_write(&l->line, r);
+  line_write(l, r);
   if (l->line.failed) {
     buf_clear(&l->line);
     cell_add(&r->worker->cell->log_lines_dropped, 1);
