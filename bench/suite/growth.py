@@ -5,27 +5,56 @@ import contextlib
 import json
 import socket
 import ssl
+import statistics
 import sys
 from dataclasses import dataclass, replace
 
+from bench.suite import load as loads
 from bench.suite import machine, measure, proxies, report, work
 from bench.suite.ground import Ground
 
 SIZES = (10, 100, 1000, 10000)
+WARM_S, WARM_TRIES = 4, 5
+
+
+@dataclass(frozen=True)
+class Size:
+    """One size of what grows: the proxy, and the load that is measured."""
+    load: object
+    variation: object = proxies.Variation()
+    idle: int = 0
 
 
 @dataclass(frozen=True)
 class Table:
     name: str
     sizes: tuple
-    take: object  # (size, ground, pace) -> Sample
+    of: object  # size -> Size
 
 
-def measured(load, variation, ground, pace, idle=0):
-    def one_with_idle(one):
-        with idle_connections(one, idle):
-            return measure.window(one, ground, [load], pace, "requests_total")
-    return measure.running(proxies.ALL[proxies.HEADRACE], ground, variation, one_with_idle)
+def endpoints(size):
+    return Size(replace(work.H1, turns=(size, size), name=f"endpoints{size}"), proxies.Variation(tokens=size, endpoints=size))
+
+
+def tokens(size):
+    return Size(replace(work.H1, turns=(size, 1), name=f"tokens{size}"), proxies.Variation(tokens=size))
+
+
+def idle(size):
+    return Size(work.H1, idle=size)
+
+
+def streams(size):
+    return Size(replace(work.H2, streams=size))
+
+
+def workers(size):
+    return Size(replace(work.H1, connections=64 * size), proxies.Variation(workers=size))
+
+
+TABLES = {t.name: t for t in (
+    Table("endpoints", SIZES, endpoints), Table("tokens", SIZES, tokens), Table("idle connections", (0, *SIZES), idle),
+    Table("streams per connection", (1, 10, 100), streams), Table("workers", (1, 2), workers))}
 
 
 @contextlib.contextmanager
@@ -40,51 +69,42 @@ def idle_connections(one, count):
         yield
 
 
-def endpoints(size, ground, pace):
-    load = replace(work.H1, turns=(size, size), name=f"endpoints{size}")
-    return measured(load, proxies.Variation(tokens=size, hosts=size), ground, pace)
-
-
-def tokens(size, ground, pace):
-    load = replace(work.H1, turns=(size, 1), name=f"tokens{size}")
-    return measured(load, proxies.Variation(tokens=size), ground, pace)
-
-
-def idle(size, ground, pace):
-    return measured(work.H1, proxies.Variation(), ground, pace, idle=size)
-
-
-def streams(size, ground, pace):
-    return measured(replace(work.H2, streams=size), proxies.Variation(), ground, pace)
-
-
-def workers(size, ground, pace):
-    return measured(replace(work.H1, connections=64 * size), proxies.Variation(workers=size), ground, pace)
-
-
-TABLES = {t.name: t for t in (
-    Table("endpoints", SIZES, endpoints), Table("tokens", SIZES, tokens), Table("idle connections", (0, *SIZES), idle),
-    Table("streams per connection", (1, 10, 100), streams), Table("workers", (1, 2), workers))}
+@contextlib.contextmanager
+def standing(size, ground):
+    """The proxy of a size, warm: each endpoint has its replica and a connection to it."""
+    one = proxies.start(proxies.ALL[proxies.HEADRACE], ground, size.variation)
+    try:
+        for _ in range(WARM_TRIES):
+            if not loads.start(size.load, one, ground, WARM_S).finish(loads.SLACK_S).problem:
+                break
+        with idle_connections(one, size.idle):
+            yield one
+    finally:
+        one.stop()
 
 
 def grown(table, ground, pace):
-    """The series of each size."""
+    """The series of each size; all stand at the same time, and are measured in turn."""
     budget = measure.Budget(round(pace.repeat * len(table.sizes) * measure.REPEATS_SHARE))
     series = {size: measure.Series() for size in table.sizes}
-    for turn in range(pace.repeat):
-        for size, one in series.items():
-            sample = measure.taken(lambda: table.take(size, ground, pace), budget)
-            one.samples.append(sample)
-            print(f"{table.name} {size} {turn + 1}/{pace.repeat} {report.number(sample.value)} {sample.problem}", file=sys.stderr, flush=True)
+    with contextlib.ExitStack() as stack:
+        sizes = {size: table.of(size) for size in table.sizes}
+        ones = {size: stack.enter_context(standing(sizes[size], ground)) for size in sizes}
+        for turn in range(pace.repeat):
+            for size in list(series)[::-1 if turn % 2 else 1]:
+                sample = measure.taken(lambda: measure.window(ones[size], ground, [sizes[size].load], pace, "requests_total"), budget)
+                series[size].samples.append(sample)
+                print(f"{table.name} {size} {turn + 1}/{pace.repeat} {report.number(sample.value)} {sample.problem}", file=sys.stderr, flush=True)
     return series
 
 
 def shown(table, series):
-    first = next(iter(series.values())).median()
+    first = next(iter(series.values()))
     rows = [[table.name, "us/request", "least", "most", "to the first"]]
     for size, one in series.items():
         low, high = one.spread() or (None, None)
-        ratio = report.ratio(one.median(), first)
+        ratios = one.ratios_to(first)
+        ratio = statistics.median(ratios) if ratios else None
         rows.append([f"{size:,}", *map(report.number, (one.median(), low, high, ratio))])
     return report.laid_out(rows)
 
@@ -92,8 +112,8 @@ def shown(table, series):
 def options():
     parser = argparse.ArgumentParser(prog="bench.suite.growth", description=__doc__)
     parser.add_argument("--tables", default=",".join(TABLES), help="only these: " + ", ".join(TABLES))
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1)
     return parser.parse_args()
 
 

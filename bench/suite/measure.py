@@ -1,4 +1,4 @@
-"""One sample: a proxy started, warmed and loaded; what it used, and whether the answers were right."""
+"""One sample: a proxy warmed and loaded; what it used, and whether the answers were right."""
 import contextlib
 import statistics
 import time
@@ -14,7 +14,7 @@ REPEATS_SHARE = 0.2  # of all samples
 LATENCY_WARM_S = 1.0  # for the connections to open
 SLACK_S = 0.5   # of load after the window
 WARMED_REST_S = 1  # after a few connections
-REST_S = 5      # before memory is read
+REST_S = 3      # before memory is read
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Series:
 
     def values(self):
         return [s.value for s in self.samples if s.value is not None]
+
+    def ratios_to(self, other):
+        """Of the samples taken one after the other: what the machine does meanwhile, it does to both."""
+        pairs = [(mine.value, its.value) for mine, its in zip(self.samples, other.samples)]
+        return [a / b for a, b in pairs if a is not None and b]
 
     def median(self):
         return statistics.median(self.values()) if self.values() else None
@@ -83,13 +88,31 @@ def taken(take, budget):
     return min(tries, key=lambda s: (s.value is None, s.crowding))
 
 
-def running(proxy, ground, variation, work):
-    """Starts the proxy, works with it, stops it."""
-    one = proxies.start(proxy, ground, variation)
-    try:
-        return work(one)
-    finally:
-        one.stop()
+class Stand:
+    """A proxy at a row: started once and kept for all the repetitions, but where a sample needs a fresh one."""
+
+    def __init__(self, proxy, ground):
+        self.proxy, self.ground, self.started = proxy, ground, {}
+
+    def kept(self, variation):
+        if variation not in self.started:
+            self.started[variation] = proxies.start(self.proxy, self.ground, variation)
+        return self.started[variation]
+
+    @contextlib.contextmanager
+    def fresh(self, variation):
+        one = proxies.start(self.proxy, self.ground, variation)
+        try:
+            yield one
+        finally:
+            one.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for one in self.started.values():
+            one.stop()
 
 
 def us_each(count, run_ns):

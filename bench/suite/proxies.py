@@ -15,9 +15,11 @@ CONNECTIONS_SHARE = 0.45  # of the files a process may open: a proxied request t
 
 @dataclass(frozen=True)
 class Variation:
-    """What may differ from row to row. Without tokens the endpoints are public; without a replica nothing listens there."""
+    """What may differ from row to row. Without tokens the endpoints are public; without a replica nothing listens there.
+    All hosts are names of one endpoint, as they are of one server in the peers; more endpoints have a host each."""
     tokens: int = 1
     hosts: int = 1
+    endpoints: int = 1
     access_log: bool = False
     replica: bool = True
     workers: int = 1
@@ -25,7 +27,7 @@ class Variation:
     concurrency: int = 0  # at a replica; 0: as many as come
 
     def names(self):
-        return [f"e{i}.localhost" for i in range(self.hosts)]
+        return [f"e{i}.localhost" for i in range(max(self.hosts, self.endpoints))]
 
 
 @dataclass
@@ -147,7 +149,7 @@ def headrace_others(home, values, v):
     redis = machine.spawn(["redis-server", "--port", values.setdefault("redis", free_port()), "--bind", "127.0.0.1", "--save", "", "--dir", home,
                            "--logfile", "redis.log"], stdout=subprocess.DEVNULL)
     add_tokens(values["redis"], v.tokens)
-    values["endpoints"] = json.dumps({name.split(".")[0]: headrace_endpoint(values["engine"], v) for name in v.names()}, indent=1)
+    values["endpoints"] = json.dumps({f"e{i}": headrace_endpoint(values["engine"], v, v.names()[1:v.hosts]) for i in range(v.endpoints)}, indent=1)
     config = home / "scheduler.json"
     config.write_text(fill("scheduler.json", values | {"home": home / "scheduler"}))
     (home / "scheduler").mkdir(exist_ok=True)
@@ -155,8 +157,8 @@ def headrace_others(home, values, v):
         return [machine.spawn([machine.HEADRACE, "scheduler", "-c", config], stdout=out, stderr=subprocess.STDOUT), redis]
 
 
-def headrace_endpoint(port, v):
-    return {"access": "private" if v.tokens else "public", "owner": OWNER, "driver": "static", "addresses": [f"127.0.0.1:{port}"],
+def headrace_endpoint(port, v, hosts):
+    return {"hosts": hosts, "scaling": {"min_replicas": int(v.replica)}, "access": "private" if v.tokens else "public", "owner": OWNER, "driver": "static", "addresses": [f"127.0.0.1:{port}"],
             "health": {"interval_ms": v.health_ms}, "hold_requests_max": 1000000, "hold_bytes_max": 10 ** 10,
             **({"concurrency_max": v.concurrency} if v.concurrency else {})}
 

@@ -1,9 +1,11 @@
 """The result of a run: a table for the terminal, JSON for machines."""
 import json
 import os
+import statistics
 from pathlib import Path
 
 from bench.suite import machine, page
+from bench.suite.measure import Series
 from bench.suite.page import number
 from bench.suite.proxies import FLOOR, HEADRACE, PEER_NAMES
 
@@ -11,25 +13,35 @@ RESULTS = Path(os.environ.get("BENCH_RESULTS", machine.ROOT / "bench" / "results
 
 
 def summary(row, series):
-    """A row's figures, with the best peer and what became of the rules."""
-    medians = {name: s.median() for name, s in series.items()}
-    peers = {name: medians[name] for name in PEER_NAMES if medians.get(name) is not None}
-    best = (max if row.more_is_better else min)(peers, key=peers.get, default=None)
-    ours, floor, best_value = medians.get(HEADRACE), medians.get(FLOOR), peers.get(best)
+    """A row's figures, with the best peer and what became of the rules. Ratios are medians of those of neighbouring samples;
+    the best peer is the one that Headrace compares worst with."""
+    ours = series.get(HEADRACE, Series())
+    ratios = {name: found for name, s in series.items() if name != HEADRACE and (found := ours.ratios_to(s)) and min(found) > 0}
+    middle = {name: statistics.median(found) for name, found in ratios.items()}
+    best = (min if row.more_is_better else max)((name for name in PEER_NAMES if name in middle), key=middle.get, default=None)
+    value = ours.median()
+    best_value, floor = (value / middle[name] if name in middle else None for name in (best, FLOOR))
     return {"name": row.name, "title": row.title, "unit": row.unit, "more_is_better": row.more_is_better, "best": best,
-            "to_best": ratio(ours, best_value), "to_floor": ratio(ours, floor), "proxies": {n: figures(s) for n, s in series.items()},
-            **{kind: {"text": rule.text, "limit": rule.of(best_value, floor), "met": rule.met(ours, best_value, floor)}
+            "to_best": middle.get(best), "to_best_all": ratios.get(best, []), "to_floor": middle.get(FLOOR),
+            "proxies": {n: figures(s) for n, s in series.items()},
+            **{kind: {"text": rule.text, "limit": rule.of(best_value, floor), "met": rule.met(value, best_value, floor)}
                for kind, rule in (("must", row.must), ("aim", row.aim))}}
+
+
+def undecided(line):
+    """Whether the must is missed by less than the samples vary."""
+    values = line["proxies"].get(HEADRACE, {}).get("values", [])
+    if line["must"]["met"] is not False or len(values) < 2:
+        return False
+    middle, limit = statistics.median(values), line["must"]["limit"]
+    varied = [middle * one / line["to_best"] for one in line["to_best_all"]] or values
+    return min(varied) <= limit <= max(varied)
 
 
 def figures(series):
     low, high = series.spread() or (None, None)
     return {"median": series.median(), "min": low, "max": high, "values": series.values(), "problems": series.problems(),
             "crowded": series.crowded(), "details": [s.details for s in series.samples]}
-
-
-def ratio(a, b):
-    return a / b if a is not None and b else None
 
 
 def verdict(rule):
