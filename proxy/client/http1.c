@@ -33,7 +33,7 @@ static void body_credit(struct pipe *p, size_t n) {
 
 static const struct pipe_source_ops body_source = {.credit = body_credit};
 
-static void refuse(struct client *c, struct failure f) {
+static void refuse(struct client *c, enum http_method method, struct failure f) {
   struct http1_client *h = &c->http1;
   h->keep_alive = false;
   h->place = HTTP1_AT_ANSWER;
@@ -43,6 +43,7 @@ static void refuse(struct client *c, struct failure f) {
     return;
   }
   h->request = r;
+  r->head.method = method;
   request_refuse(r, f);
 }
 
@@ -67,6 +68,8 @@ static void start_request(struct client *c, struct http_head *head) {
   struct http1_client *h = &c->http1;
   struct request *r = client_request(c, &http1_answer_ops, c);
   if (!r || request_take_head(r, head) != OK) {
+    if (r)
+      request_discard(r);
     client_close(c, false);
     return;
   }
@@ -102,14 +105,15 @@ static bool head_within_limits(struct client *c, struct slice in, size_t head_by
   const struct config *config = c->worker->config;
   struct slice seen = slice_of(in.data, head_bytes ? head_bytes : in.len);
   if (request_line_bytes(seen) > (size_t)config->request_line_limit_bytes) {
-    refuse(c, (struct failure){.status = 414,
-                               .type = "invalid_request_error",
-                               .code = "uri_too_long",
-                               .message = "The request line is too long."});
+    refuse(c, HTTP_METHOD_OTHER,
+           (struct failure){.status = 414,
+                            .type = "invalid_request_error",
+                            .code = "uri_too_long",
+                            .message = "The request line is too long."});
     return false;
   }
   if (seen.len > (size_t)config->head_limit_bytes) {
-    refuse(c, bad_head(ERR_LIMIT));
+    refuse(c, HTTP_METHOD_OTHER, bad_head(ERR_LIMIT));
     return false;
   }
   return true;
@@ -128,7 +132,7 @@ static size_t read_head(struct client *c, struct slice in) {
   http_head_init(&head, c->worker->fields, (uint16_t)c->worker->config->head_fields_max);
   enum err e = http1_parse_request(slice_of(in.data, n), &head);
   if (e)
-    refuse(c, bad_head(e));
+    refuse(c, head.method, bad_head(e));
   else
     start_request(c, &head);
   return n;
@@ -352,10 +356,11 @@ static void http1_expired(struct client *c) {
     h->place = HTTP1_AT_ANSWER;
     request_end(h->request, END_TIMEOUT);
   } else if (h->place == HTTP1_AT_HEAD && h->stash.len) {
-    refuse(c, (struct failure){.status = 408,
-                               .type = "invalid_request_error",
-                               .code = "request_timeout",
-                               .message = "The request head did not arrive in time."});
+    refuse(c, HTTP_METHOD_OTHER,
+           (struct failure){.status = 408,
+                            .type = "invalid_request_error",
+                            .code = "request_timeout",
+                            .message = "The request head did not arrive in time."});
   } else {
     client_close(c, false);
   }

@@ -126,7 +126,7 @@ static void answer_interim(struct request *r, const struct http_head *h) {
   struct http1_out out = {start, start + WORKER_HEAD_BYTES, false};
   http1_put_status_line(&out, h->status, h->reason);
   for (int i = 0; i < h->field_count; i++)
-    if (!http_field_is_hop_by_hop(h, &h->fields[i]))
+    if (h->fields[i].id != HTTP_CONTENT_LENGTH && !http_field_is_hop_by_hop(h, &h->fields[i]))
       http1_put_field(&out, h->fields[i].name, h->fields[i].value);
   http1_put_end(&out);
   struct iovec iov = {start, (size_t)(out.at - start)};
