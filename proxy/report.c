@@ -176,6 +176,18 @@ static void worker_numbers(const struct edge *e, struct exposition *x) {
   }
 }
 
+static void limits(const struct edge *e, struct exposition *x) {
+  exposition_family(x, "headrace_client_limits", METRIC_COUNTER,
+                    "Clients cut off or refused by a limit.");
+  for (int l = LIMIT_NONE + 1; l < CLIENT_LIMITS; l++) {
+    int64_t n = 0;
+    for (int k = 0; k < edge_workers(e); k++)
+      n += cell_get(&edge_worker_cell(e, k)->limits[l]);
+    const char *labels[] = {"limit", client_limit_word((enum client_limit)l), NULL};
+    exposition_value(x, labels, (double)n);
+  }
+}
+
 static void value(struct exposition *x, const char *name, enum metric_type type, const char *help,
                   double n) {
   exposition_family(x, name, type, help);
@@ -210,6 +222,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
     value(&x, "headrace_tokens_stale", METRIC_GAUGE, "Whether tokens are believed no more.",
           edge_tokens_stale(e));
     worker_numbers(e, &x);
+    limits(e, &x);
     endpoint_numbers(e, &x);
     statuses(e, &x);
     replicas(e, &x);
