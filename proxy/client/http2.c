@@ -187,6 +187,28 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
   return 0;
 }
 
+/* What waits of all uploads: a held one must not stop the others, so a new one gives way. */
+static void watch_buffer(struct http2_session *s, struct http2_stream *st) {
+  struct request *r = st->request;
+  if (!r || chunkq_empty(&r->request_pipe.queue))
+    return;
+  size_t waits = 0;
+  list_each (node, &s->streams) {
+    const struct request *other = container_of(node, struct http2_stream, node)->request;
+    waits += other ? other->request_pipe.queue.len : 0;
+  }
+  if (waits <= (size_t)s->client->worker->config->http2_buffer_bytes)
+    return;
+  cell_add(&s->client->worker->cell->limits[LIMIT_HTTP2_BUFFER], 1);
+  request_fail(r,
+               (struct failure){.status = 503,
+                                .type = "server_error",
+                                .code = "overloaded",
+                                .message = "Too much waits on this connection; open another one.",
+                                .retry_after_s = 1});
+  request_end(r, END_OWN_ANSWER);
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                    size_t len, void *user) {
   struct http2_session *s = user;
@@ -199,6 +221,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     request_body(st->request, slice_of((const char *)data, len));
   else
     nghttp2_session_consume_stream(session, id, len);
+  if (st)
+    watch_buffer(s, st);
   if (st && !st->request)
     http2_stream_discard(st, len);
   return 0;

@@ -168,10 +168,9 @@ static const struct option_table client_table = {
               "HTTP/2 receive window of a stream, towards replicas too."),
         WHOLE("http2_connection_window_bytes", http2_connection_window_bytes, 65535, 134217728,
               "bytes", "1048576", "HTTP/2 receive window of a connection, towards replicas too."),
-        WHOLE(
-            "http2_buffer_bytes", http2_buffer_bytes, 65536, 134217728, "bytes", "1048576",
-            "Request bodies of an HTTP/2 connection that wait together; a stream beyond it is "
-            "refused with 503. Replicas are read no further when as much of their answers waits."),
+        WHOLE("http2_buffer_bytes", http2_buffer_bytes, 65536, 134217728, "bytes", "1048576",
+              "Request bodies of an HTTP/2 connection that wait together; a stream beyond it is "
+              "refused with 503."),
         WHOLE("http2_resets_burst", http2_resets_burst, 1, 1000000, NULL, "1000",
               "Streams an HTTP/2 client may reset, or make us reset, at once; then it is cut off."),
         WHOLE("http2_resets_per_s", http2_resets_per_s, 1, 1000000, "1/s", "33",

@@ -23,7 +23,6 @@ const char *client_limit_word(enum client_limit l) {
                                                    [LIMIT_HTTP2_SETTINGS] = "http2_settings",
                                                    [LIMIT_HTTP2_BUFFER] = "http2_buffer",
                                                    [LIMIT_CONNECTIONS] = "connections",
-                                                   [LIMIT_ADDRESS] = "address",
-                                                   [LIMIT_DESCRIPTORS] = "descriptors"};
+                                                   [LIMIT_ADDRESS] = "address"};
   return words[l];
 }

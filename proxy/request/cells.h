@@ -85,7 +85,6 @@ enum client_limit {
   LIMIT_HTTP2_BUFFER,
   LIMIT_CONNECTIONS,
   LIMIT_ADDRESS,
-  LIMIT_DESCRIPTORS,
   CLIENT_LIMITS
 };
 const char *client_limit_word(enum client_limit l);
