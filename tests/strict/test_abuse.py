@@ -175,6 +175,7 @@ def test_a_head_that_never_ends_is_cut_off(edge):
     text = frame(1, 1, 1, block(request(("x", "y" * 15000))))
     with Neighbour(edge):
         unfinished = Wire(edge.connect(True, "h2"))
+        assert unfinished.until(lambda: unfinished.acks and unfinished.their_settings)  # no ACK may stand within the head
         unfinished.send(head(block(request()), end_headers=False))
         cut(unfinished)
         dribbled = Wire(edge.connect(True, "h2"))
