@@ -15,6 +15,7 @@
 #include "proxy/door.h"
 #include "proxy/request/request.h"
 #include "proxy/shares.h"
+#include "proxy/client/crowd.h"
 #include "proxy/steps/pace.h"
 #include "proxy/worker.h"
 
@@ -307,7 +308,8 @@ static enum err edge_open(struct edge *edge, struct buf *why) {
   edge->incarnation = clock_wall() / 1000;
   edge->process.pace =
       pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
-  enum err e = edge->process.pace ? log_open(edge, why) : ERR_MEMORY;
+  edge->process.crowd = crowd_new();
+  enum err e = edge->process.pace && edge->process.crowd ? log_open(edge, why) : ERR_MEMORY;
   if (!e)
     e = workers_open(edge, why);
   for (int i = 0; !e && i < edge->worker_count; i++)
@@ -400,6 +402,7 @@ struct edge *edge_free(struct edge *e) {
   token_set_unref(e->tokens);
   free(e->cells);
   pace_free(e->process.pace);
+  crowd_free(e->process.crowd);
   if (e->log_fd >= 0)
     close(e->log_fd);
   free(e);

@@ -161,17 +161,6 @@ static const struct {
     {"headrace_unknown_host", METRIC_COUNTER, "Requests for no endpoint.", WCELL(unknown_host)},
     {"headrace_limited", METRIC_COUNTER, "Requests refused by a limit.", WCELL(limited)},
     {"headrace_paced", METRIC_COUNTER, "Repeated 503s that were kept back.", WCELL(paced)},
-    {"headrace_heads_too_large", METRIC_COUNTER, "HTTP/1 heads refused by 414 or 431.",
-     WCELL(heads_too_large)},
-    {"headrace_head_timeouts", METRIC_COUNTER,
-     "HTTP/1 connections cut since a head (or TLS's handshake) took too long.",
-     WCELL(head_timeouts)},
-    {"headrace_body_timeouts", METRIC_COUNTER, "HTTP/1 request bodies that came too slowly.",
-     WCELL(body_timeouts)},
-    {"headrace_write_stalls", METRIC_COUNTER, "HTTP/1 clients cut since they took nothing.",
-     WCELL(write_stalls)},
-    {"headrace_idle_closed", METRIC_COUNTER, "HTTP/1 connections closed since they were idle.",
-     WCELL(idle_closed)},
     {"headrace_log_lines_dropped", METRIC_COUNTER, "Access log lines that were too long.",
      WCELL(log_lines_dropped)},
 };
@@ -184,6 +173,18 @@ static void worker_numbers(const struct edge *e, struct exposition *x) {
           (const cell_t *)((const char *)edge_worker_cell(e, k) + worker_families[i].offset));
     exposition_family(x, worker_families[i].name, worker_families[i].type, worker_families[i].help);
     exposition_value(x, NULL, (double)n);
+  }
+}
+
+static void limits(const struct edge *e, struct exposition *x) {
+  exposition_family(x, "headrace_client_limits", METRIC_COUNTER,
+                    "Clients cut off or refused by a limit.");
+  for (int l = LIMIT_NONE + 1; l < CLIENT_LIMITS; l++) {
+    int64_t n = 0;
+    for (int k = 0; k < edge_workers(e); k++)
+      n += cell_get(&edge_worker_cell(e, k)->limits[l]);
+    const char *labels[] = {"limit", client_limit_word((enum client_limit)l), NULL};
+    exposition_value(x, labels, (double)n);
   }
 }
 
@@ -221,6 +222,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
     value(&x, "headrace_tokens_stale", METRIC_GAUGE, "Whether tokens are believed no more.",
           edge_tokens_stale(e));
     worker_numbers(e, &x);
+    limits(e, &x);
     endpoint_numbers(e, &x);
     statuses(e, &x);
     replicas(e, &x);

@@ -8,6 +8,7 @@
 #include "lib/base/pool.h"
 #include "lib/net/address.h"
 #include "lib/net/tls.h"
+#include "proxy/client/crowd.h"
 #include "proxy/config/config.h"
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
@@ -33,6 +34,8 @@ void client_close(struct client *c, bool abort) {
   list_remove(&c->node);
   cell_add(&c->worker->cell->connections, -1);
   atomic_fetch_sub(&c->worker->process->connections, 1);
+  if (c->counted)
+    crowd_leave(c->worker->process->crowd, (const struct sockaddr *)&c->peer);
   loop_post(c->worker->loop, &c->free_post);
 }
 
@@ -47,7 +50,7 @@ void client_stall_expired(struct client *c) {
     client_watch_stall(c);
     return;
   }
-  cell_add(&c->worker->cell->write_stalls, 1);
+  cell_add(&c->worker->cell->limits[LIMIT_WRITE_STALL], 1);
   client_close(c, true);
 }
 
@@ -121,15 +124,20 @@ static void on_deadline(struct timer *timer) {
     c->protocol->expired(c);
     return;
   }
-  cell_add(&c->worker->cell->head_timeouts, 1);
+  cell_add(&c->worker->cell->limits[LIMIT_HEAD_TIMEOUT], 1);
   client_close(c, false);
 }
 
-static bool client_is_trusted(const struct client *c) {
-  for (int i = 0; i < c->worker->trusted_count; i++)
-    if (address_range_has(&c->worker->trusted[i], (const struct sockaddr *)&c->peer))
+static bool is_trusted(const struct worker *w, const struct sockaddr_storage *peer) {
+  for (int i = 0; i < w->trusted_count; i++)
+    if (address_range_has(&w->trusted[i], (const struct sockaddr *)peer))
       return true;
   return false;
+}
+
+/* Behind a peer that is trusted, and on a Unix socket, stand many. */
+static bool counted(const struct worker *w, const struct sockaddr_storage *peer) {
+  return peer->ss_family != AF_UNIX && !is_trusted(w, peer);
 }
 
 static void client_setup(struct client *c, struct worker *w, const struct client_door *door,
@@ -139,22 +147,36 @@ static void client_setup(struct client *c, struct worker *w, const struct client
   c->door = door;
   c->peer = *peer;
   address_peer_text((const struct sockaddr *)peer, c->peer_text, sizeof c->peer_text);
-  c->trusted = client_is_trusted(c);
+  c->trusted = is_trusted(w, peer);
+  c->counted = counted(w, peer);
   list_init(&c->node);
   post_init(&c->free_post, client_release);
   deadline_init(&c->deadline, on_deadline);
 }
 
-static bool connection_admitted(struct worker *w) {
-  if (atomic_fetch_add(&w->process->connections, 1) < w->config->connections_max)
-    return true;
+static bool connection_admitted(struct worker *w, const struct sockaddr_storage *peer) {
+  enum client_limit limit = LIMIT_CONNECTIONS;
+  if (atomic_fetch_add(&w->process->connections, 1) < w->config->connections_max) {
+    if (!counted(w, peer) || crowd_enter(w->process->crowd, (const struct sockaddr *)peer,
+                                         w->config->address_connections_max))
+      return true;
+    limit = LIMIT_ADDRESS;
+  }
   atomic_fetch_sub(&w->process->connections, 1);
+  cell_add(&w->cell->limits[limit], 1);
   return false;
+}
+
+/* Nothing was made of it. */
+static void connection_dismissed(struct worker *w, const struct sockaddr_storage *peer) {
+  atomic_fetch_sub(&w->process->connections, 1);
+  if (counted(w, peer))
+    crowd_leave(w->process->crowd, (const struct sockaddr *)peer);
 }
 
 void client_accept(struct worker *w, const struct client_door *door, int fd,
                    const struct sockaddr_storage *peer) {
-  if (!connection_admitted(w)) {
+  if (!connection_admitted(w, peer)) {
     close(fd);
     return;
   }
@@ -163,7 +185,7 @@ void client_accept(struct worker *w, const struct client_door *door, int fd,
   if (!c || (door->tls && !ssl)) {
     if (c)
       pool_put(w->clients, c);
-    atomic_fetch_sub(&w->process->connections, 1);
+    connection_dismissed(w, peer);
     close(fd);
     return;
   }

@@ -80,6 +80,7 @@ struct client {
   struct sockaddr_storage peer;
   char peer_text[CLIENT_PEER_TEXT_BYTES];
   bool trusted, closed;
+  bool counted;        /* in the process's crowd */
   uint64_t stall_mark; /* transport.bytes_out when the deadline was set for a stalled write */
   struct token_memo token_memo;
   struct http1_client http1;

@@ -134,7 +134,7 @@ static bool head_within_limits(struct client *c, struct slice in, size_t head_by
   const struct config *config = c->worker->config;
   struct slice seen = slice_of(in.data, head_bytes ? head_bytes : in.len);
   if (request_line_bytes(seen) > (size_t)config->request_line_limit_bytes) {
-    cell_add(&c->worker->cell->heads_too_large, 1);
+    cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
     refuse(c, HTTP_METHOD_OTHER,
            (struct failure){.status = 414,
                             .type = "invalid_request_error",
@@ -143,7 +143,7 @@ static bool head_within_limits(struct client *c, struct slice in, size_t head_by
     return false;
   }
   if (seen.len > (size_t)config->head_limit_bytes) {
-    cell_add(&c->worker->cell->heads_too_large, 1);
+    cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
     refuse(c, HTTP_METHOD_OTHER, bad_head(ERR_LIMIT));
     return false;
   }
@@ -163,7 +163,7 @@ static size_t read_head(struct client *c, struct slice in) {
   http_head_init(&head, c->worker->fields, (uint16_t)c->worker->config->head_fields_max);
   enum err e = http1_parse_request(slice_of(in.data, n), &head);
   if (e == ERR_LIMIT)
-    cell_add(&c->worker->cell->heads_too_large, 1);
+    cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
   if (e)
     refuse(c, head.method, bad_head(e));
   else
@@ -372,7 +372,7 @@ static void http1_drained(struct client *c) {
 
 static void idle_expired(struct client *c) {
   bool idle = c->http1.served && !c->http1.head_begun;
-  cell_add(idle ? &c->worker->cell->idle_closed : &c->worker->cell->head_timeouts, 1);
+  cell_add(&c->worker->cell->limits[idle ? LIMIT_IDLE : LIMIT_HEAD_TIMEOUT], 1);
   client_close(c, false);
 }
 
@@ -381,7 +381,7 @@ static void http1_expired(struct client *c) {
   if (transport_pending(&c->transport) && h->place != HTTP1_AT_BODY) {
     client_stall_expired(c);
   } else if (h->place == HTTP1_AT_BODY) {
-    cell_add(&c->worker->cell->body_timeouts, 1);
+    cell_add(&c->worker->cell->limits[LIMIT_BODY_IDLE], 1);
     h->keep_alive = false;
     request_fail(h->request,
                  (struct failure){.status = 408,
@@ -391,7 +391,7 @@ static void http1_expired(struct client *c) {
     h->place = HTTP1_AT_ANSWER;
     request_end(h->request, END_TIMEOUT);
   } else if (h->place == HTTP1_AT_HEAD && h->stash.len) {
-    cell_add(&c->worker->cell->head_timeouts, 1);
+    cell_add(&c->worker->cell->limits[LIMIT_HEAD_TIMEOUT], 1);
     refuse(c, HTTP_METHOD_OTHER,
            (struct failure){.status = 408,
                             .type = "invalid_request_error",

@@ -16,15 +16,66 @@
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 
-enum { PING_ANSWER_S = 10 };
+enum {
+  PING_ANSWER_S = 10,
+  CUT_LINGER_S = 1, /* for GOAWAY to be read */
+};
 
 void http2_session_touch(struct http2_session *s) {
   if (!s->client->closed)
     loop_flush_later(s->client->worker->loop, &s->flush_post);
 }
 
-/* Everything nghttp2 has to say, as long as the transport wants it. */
-void http2_session_flush(struct http2_session *s) {
+static usec_t sooner(usec_t a, usec_t b) {
+  return a < b ? a : b;
+}
+
+/* The connection has one deadline, for whatever comes first. */
+static void deadline_arrange(struct http2_session *s) {
+  struct client *c = s->client;
+  if (!c->closed && !c->transport.finishing)
+    deadline_set(c->worker->loop, &c->deadline,
+                 sooner(sooner(s->quiet_at, s->head_at), sooner(s->write_at, s->streams_at)));
+}
+
+static usec_t in_seconds(const struct http2_session *s, int64_t seconds) {
+  return loop_now(s->client->worker->loop) + seconds * USEC_PER_S;
+}
+
+void http2_session_look(struct http2_session *s, usec_t at) {
+  if (at >= s->streams_at)
+    return;
+  s->streams_at = at;
+  deadline_arrange(s);
+}
+
+/* Whether the client takes anything is known when the deadline comes. */
+static void watch_output(struct http2_session *s) {
+  struct client *c = s->client;
+  if (s->write_at != USEC_NEVER || !transport_pending(&c->transport))
+    return;
+  c->stall_mark = c->transport.bytes_out;
+  s->write_at = in_seconds(s, c->worker->config->write_stall_s);
+  deadline_arrange(s);
+}
+
+/* Who was cut off is not listened to for long. */
+static void finish(struct http2_session *s) {
+  struct client *c = s->client;
+  client_finish(c);
+  if (s->cut)
+    deadline_set(c->worker->loop, &c->deadline, in_seconds(s, CUT_LINGER_S));
+}
+
+/* GOAWAY says why, if the client listens. */
+static void carry_out(struct http2_session *s) {
+  s->cut = true;
+  cell_add(&s->client->worker->cell->limits[s->verdict.limit], 1);
+  nghttp2_session_terminate_session(s->session, s->verdict.code);
+}
+
+/* False when the connection is closed. */
+static bool put_output(struct http2_session *s) {
   struct client *c = s->client;
   while (!c->closed && !transport_full(&c->transport)) {
     const uint8_t *bytes;
@@ -36,12 +87,26 @@ void http2_session_flush(struct http2_session *s) {
     struct iovec iov = {(void *)bytes, n > 0 ? (size_t)n : 0};
     if (n < 0 || transport_send(&c->transport, &iov, 1) != OK) {
       client_close(c, true);
-      return;
+      return false;
     }
   }
-  if (!c->closed && !nghttp2_session_want_read(s->session) &&
-      !nghttp2_session_want_write(s->session))
-    client_finish(c);
+  return !c->closed;
+}
+
+/* Everything nghttp2 has to say, as long as the transport wants it. */
+void http2_session_flush(struct http2_session *s) {
+  if (s->client->transport.finishing)
+    return;
+  bool open = put_output(s);
+  if (open && s->verdict.limit != LIMIT_NONE && !s->cut) {
+    carry_out(s);
+    open = put_output(s);
+  }
+  if (!open)
+    return;
+  watch_output(s);
+  if (s->cut || (!nghttp2_session_want_read(s->session) && !nghttp2_session_want_write(s->session)))
+    finish(s);
 }
 
 static void session_release(struct post *p) {
@@ -59,7 +124,8 @@ static void deadline_renew(struct http2_session *s) {
   struct client *c = s->client;
   const struct config *config = c->worker->config;
   int64_t seconds = s->stream_count ? config->ping_after_s : config->idle_timeout_s;
-  deadline_set(c->worker->loop, &c->deadline, loop_now(c->worker->loop) + seconds * USEC_PER_S);
+  s->quiet_at = in_seconds(s, seconds);
+  deadline_arrange(s);
 }
 
 void http2_stream_free(struct http2_stream *st) {
@@ -109,6 +175,8 @@ static void end_of_stream(struct http2_stream *st, const nghttp2_frame *frame) {
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  struct http2_session *s = user;
+  s->heard = true;
   struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
   if (!st)
     return 0;
@@ -119,20 +187,58 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
   return 0;
 }
 
+/* What waits of all uploads: a held one must not stop the others, so a new one gives way. */
+static void watch_buffer(struct http2_session *s, struct http2_stream *st) {
+  struct request *r = st->request;
+  if (!r || chunkq_empty(&r->request_pipe.queue))
+    return;
+  size_t waits = 0;
+  list_each (node, &s->streams) {
+    const struct request *other = container_of(node, struct http2_stream, node)->request;
+    waits += other ? other->request_pipe.queue.len : 0;
+  }
+  if (waits <= (size_t)s->client->worker->config->http2_buffer_bytes)
+    return;
+  cell_add(&s->client->worker->cell->limits[LIMIT_HTTP2_BUFFER], 1);
+  request_fail(r,
+               (struct failure){.status = 503,
+                                .type = "server_error",
+                                .code = "overloaded",
+                                .message = "Too much waits on this connection; open another one.",
+                                .retry_after_s = 1});
+  request_end(r, END_OWN_ANSWER);
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                    size_t len, void *user) {
+  struct http2_session *s = user;
+  s->heard = true;
   struct http2_stream *st = nghttp2_session_get_stream_user_data(session, id);
   nghttp2_session_consume_connection(session, len);
+  if (st)
+    http2_stream_heard(st);
   if (st && st->request)
     request_body(st->request, slice_of((const char *)data, len));
   else
     nghttp2_session_consume_stream(session, id, len);
+  if (st)
+    watch_buffer(s, st);
   if (st && !st->request)
     http2_stream_discard(st, len);
   return 0;
 }
 
+/* Ours are INTERNAL_ERROR, when a replica broke off, and NO_ERROR; the others the client has
+ * brought about. */
+static void count_reset(struct http2_session *s, uint32_t code) {
+  if (code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_NO_ERROR || s->verdict.limit != LIMIT_NONE)
+    return;
+  s->verdict = http2_guard_reset(&s->guard, loop_now(s->client->worker->loop));
+}
+
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  if (frame->hd.type == NGHTTP2_RST_STREAM)
+    count_reset(user, frame->rst_stream.error_code);
   if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
       (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
     struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -171,6 +277,11 @@ static int session_open(struct http2_session *s) {
   int e = cb && nghttp2_option_new(&option) == 0 ? 0 : NGHTTP2_ERR_NOMEM;
   if (!e) {
     nghttp2_option_set_no_auto_window_update(option, 1);
+    /* The guard's limits are the narrower ones: it says which it was. */
+    const struct config *config = s->client->worker->config;
+    nghttp2_option_set_max_continuations(option, (size_t)config->http2_continuations_max + 1);
+    nghttp2_option_set_max_settings(option, (size_t)config->http2_settings_max + 1);
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     e = nghttp2_session_server_new3(&s->session, cb, s, option, &s->memory.hooks);
   }
   nghttp2_option_del(option);
@@ -197,6 +308,9 @@ bool client_http2_start(struct client *c) {
   if (!s)
     return false;
   s->client = c;
+  http2_guard_init(&s->guard, c->worker->config);
+  s->head_at = c->deadline.at; /* preface and SETTINGS are due as a head is */
+  s->quiet_at = s->write_at = s->streams_at = USEC_NEVER;
   http2_memory_init(&s->memory);
   list_init(&s->streams);
   post_init(&s->flush_post, flush_run);
@@ -222,21 +336,51 @@ static void http2_stop(struct client *c) {
   http2_session_touch(s);
 }
 
-static void http2_bytes(struct client *c, struct slice bytes) {
-  struct http2_session *s = c->http2;
-  s->ping_sent = false;
-  deadline_renew(s);
+/* A head that has begun is due, however slowly it comes; so is the first frame. */
+static void watch_head(struct http2_session *s) {
+  if (!s->guard.in_head && (s->heard || s->guard.heads)) {
+    s->head_at = USEC_NEVER;
+  } else if (s->guard.in_head && s->head_timed != s->guard.heads) {
+    s->head_timed = s->guard.heads;
+    s->head_at = in_seconds(s, s->client->worker->config->head_timeout_s);
+    deadline_arrange(s);
+  }
+}
+
+static struct http2_verdict fault_of(ssize_t n) {
+  if (n == NGHTTP2_ERR_FLOODED)
+    return (struct http2_verdict){LIMIT_HTTP2_CONTROL, NGHTTP2_ENHANCE_YOUR_CALM};
+  return (struct http2_verdict){LIMIT_HTTP2_FRAMES, n == NGHTTP2_ERR_BAD_CLIENT_MAGIC
+                                                        ? NGHTTP2_PROTOCOL_ERROR
+                                                        : NGHTTP2_INTERNAL_ERROR};
+}
+
+/* False when the connection cannot go on. */
+static bool take_in(struct http2_session *s, struct slice bytes) {
+  s->verdict = http2_guard_feed(&s->guard, bytes, loop_now(s->client->worker->loop));
+  if (s->verdict.limit != LIMIT_NONE)
+    return false;
   s->in_session = true;
   ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
   s->in_session = false;
-  if (n < 0) { /* GOAWAY says why, if the client listens */
-    cell_add(&c->worker->cell->bad_requests, 1);
-    nghttp2_session_terminate_session(s->session, n == NGHTTP2_ERR_BAD_CLIENT_MAGIC
-                                                      ? NGHTTP2_PROTOCOL_ERROR
-                                                      : NGHTTP2_INTERNAL_ERROR);
-    http2_session_flush(s);
-    client_finish(c);
+  if (n < 0)
+    s->verdict = fault_of(n);
+  return n >= 0;
+}
+
+static void http2_bytes(struct client *c, struct slice bytes) {
+  struct http2_session *s = c->http2;
+  if (s->cut)
     return;
+  if (!take_in(s, bytes)) {
+    cell_add(&c->worker->cell->bad_requests, 1);
+    http2_session_flush(s);
+    return;
+  }
+  watch_head(s);
+  if (s->heard) {
+    s->heard = s->ping_sent = false;
+    deadline_renew(s);
   }
   http2_session_touch(s);
   if (c->worker->stopping && !s->told_to_go && s->stream_count)
@@ -247,29 +391,64 @@ static void http2_drained(struct client *c) {
   http2_session_touch(c->http2);
 }
 
-/* After silence: idle connections are told to go, busy ones are asked whether they
- * still live. A client that takes nothing of what waits for it is not. */
-static void http2_expired(struct client *c) {
-  struct http2_session *s = c->http2;
-  bool stuck = transport_pending(&c->transport) && c->transport.bytes_out == c->stall_mark;
-  c->stall_mark = c->transport.bytes_out;
-  if (s->ping_sent || (stuck && s->stalled)) {
+static void cut_off(struct http2_session *s, enum client_limit limit) {
+  s->verdict = (struct http2_verdict){limit, NGHTTP2_ENHANCE_YOUR_CALM};
+  http2_session_flush(s);
+}
+
+/* A client that takes nothing of what waits for it does not live, whatever it sends. */
+static void look_at_output(struct http2_session *s) {
+  struct client *c = s->client;
+  s->write_at = USEC_NEVER;
+  if (transport_pending(&c->transport) && c->transport.bytes_out == c->stall_mark) {
+    cell_add(&c->worker->cell->limits[LIMIT_WRITE_STALL], 1);
+    client_close(c, true);
+  } else {
+    watch_output(s);
+  }
+}
+
+static void look_at_streams(struct http2_session *s, usec_t now) {
+  usec_t next = USEC_NEVER;
+  list_each (node, &s->streams)
+    next = sooner(next, http2_stream_overdue(container_of(node, struct http2_stream, node), now));
+  s->streams_at = next;
+}
+
+/* Idle connections are told to go, busy ones are asked whether they still live. */
+static void look_at_silence(struct http2_session *s) {
+  struct client *c = s->client;
+  if (s->ping_sent) {
     client_close(c, true);
     return;
   }
-  s->stalled = transport_pending(&c->transport) != 0;
-  if (s->stream_count == 0) {
+  s->ping_sent = true;
+  s->quiet_at = in_seconds(s, PING_ANSWER_S);
+  if (s->stream_count == 0)
     nghttp2_session_terminate_session(s->session, NGHTTP2_NO_ERROR);
-    http2_session_touch(s);
-    deadline_set(c->worker->loop, &c->deadline,
-                 loop_now(c->worker->loop) + PING_ANSWER_S * USEC_PER_S);
-    s->ping_sent = true;
+  else
+    nghttp2_submit_ping(s->session, NGHTTP2_FLAG_NONE, NULL);
+  http2_session_touch(s);
+}
+
+static void http2_expired(struct client *c) {
+  struct http2_session *s = c->http2;
+  usec_t now = loop_now(c->worker->loop);
+  if (c->transport.finishing) {
+    client_close(c, true);
     return;
   }
-  s->ping_sent = nghttp2_submit_ping(s->session, NGHTTP2_FLAG_NONE, NULL) == 0;
-  http2_session_touch(s);
-  deadline_set(c->worker->loop, &c->deadline,
-               loop_now(c->worker->loop) + PING_ANSWER_S * USEC_PER_S);
+  if (now >= s->head_at) {
+    cut_off(s, LIMIT_HEAD_TIMEOUT);
+    return;
+  }
+  if (now >= s->write_at)
+    look_at_output(s);
+  if (!c->closed && now >= s->streams_at)
+    look_at_streams(s, now);
+  if (!c->closed && now >= s->quiet_at)
+    look_at_silence(s);
+  deadline_arrange(s);
 }
 
 static bool http2_ended(struct client *c) {

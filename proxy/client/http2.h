@@ -10,6 +10,8 @@
 #include "lib/base/slice.h"
 #include "lib/http/head.h"
 #include "lib/net/loop.h"
+#include "lib/base/clock.h"
+#include "proxy/client/http2_guard.h"
 #include "proxy/client/http2_memory.h"
 
 struct client;
@@ -23,10 +25,17 @@ struct http2_session {
   struct list streams;
   int stream_count;
   struct post flush_post, free_post;
-  bool ping_sent;  /* and nothing was heard since */
-  bool told_to_go; /* GOAWAY was sent: the worker is stopping */
-  bool stalled;    /* output waited at the last look */
-  bool in_session; /* nghttp2 is on the stack: it must not be called for output */
+  struct http2_guard guard;
+  struct http2_verdict verdict; /* once it is not LIMIT_NONE the connection ends */
+  /* When what will be looked at: silence, an unfinished head, output that nobody takes, and the
+   * streams that wait for their client. USEC_NEVER: not at all. */
+  usec_t quiet_at, head_at, write_at, streams_at;
+  unsigned head_timed; /* the guard's head that head_at is for */
+  bool ping_sent;      /* and nothing was heard since */
+  bool heard;          /* a whole frame, or of a body, since the last look */
+  bool told_to_go;     /* GOAWAY was sent: the worker is stopping */
+  bool cut;            /* the verdict was carried out */
+  bool in_session;     /* nghttp2 is on the stack: it must not be called for output */
 };
 
 /* One request and its answer. Freed when nghttp2 closes the stream, or with the
@@ -40,6 +49,8 @@ struct http2_stream {
   size_t head_bytes;
   bool too_large, began, remote_ended, answered, closed;
   size_t discarded; /* of the body, after the answer */
+  usec_t body_at;   /* the client must have sent more until then; USEC_NEVER: it owes nothing */
+  usec_t write_at;  /* the client must have taken some of what waits until then */
   char *answer;     /* a body of our own, of which answer_sent bytes are out */
   size_t answer_len, answer_sent;
 };
@@ -47,6 +58,8 @@ struct http2_stream {
 /* Output is pulled at the end of this turn. */
 void http2_session_touch(struct http2_session *s);
 void http2_session_flush(struct http2_session *s);
+/* The streams are looked at then, or sooner. */
+void http2_session_look(struct http2_session *s, usec_t at);
 
 /* NULL when memory ran out. */
 struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id);
@@ -57,6 +70,10 @@ void http2_stream_field(struct http2_stream *st, struct slice name, struct slice
 void http2_stream_begin(struct http2_stream *st, bool ended);
 /* The client has gone, or has reset the stream: so does its request. */
 void http2_stream_leave(struct http2_stream *st);
+/* More of the body has come. */
+void http2_stream_heard(struct http2_stream *st);
+/* Ends it when its client has not sent, or not taken, for too long. When to look again. */
+usec_t http2_stream_overdue(struct http2_stream *st, usec_t now);
 /* Our END_STREAM is on its way. */
 void http2_stream_answered(struct http2_stream *st);
 /* More of a body that nobody wants any more. */

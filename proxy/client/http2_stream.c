@@ -36,6 +36,7 @@ struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id) {
   memset(st, 0, sizeof *st);
   st->session = s;
   st->id = id;
+  st->body_at = st->write_at = USEC_NEVER;
   list_init(&st->node);
   struct request *r = st->request = client_request(c, &stream_ops, st);
   struct http_field *fields =
@@ -88,6 +89,8 @@ void http2_stream_field(struct http2_stream *st, struct slice name, struct slice
     st->too_large = true;
   if (st->too_large)
     return;
+  if (memchr(name.data, '_', name.len)) /* many servers take it for a '-' */
+    return;
   struct arena *arena = &st->request->arena;
   bool pseudo = name.len && name.data[0] == ':';
   enum http_name id = http_name_find(name);
@@ -124,11 +127,36 @@ static bool head_complete(struct http_head *h, bool ended) {
   return true;
 }
 
+static struct loop *loop_of(const struct http2_stream *st) {
+  return st->session->client->worker->loop;
+}
+
+static usec_t in_seconds(const struct http2_stream *st, int64_t seconds) {
+  return loop_now(loop_of(st)) + seconds * USEC_PER_S;
+}
+
+void http2_stream_heard(struct http2_stream *st) {
+  st->body_at = in_seconds(st, st->session->client->worker->config->body_idle_timeout_s);
+  http2_session_look(st->session, st->body_at);
+}
+
+/* How much waits for the client has changed. */
+static void watch_output(struct http2_stream *st, bool waits, bool taken) {
+  if (!waits) {
+    st->write_at = USEC_NEVER;
+  } else if (taken || st->write_at == USEC_NEVER) {
+    st->write_at = in_seconds(st, st->session->client->worker->config->write_stall_s);
+    http2_session_look(st->session, st->write_at);
+  }
+}
+
 void http2_stream_begin(struct http2_stream *st, bool ended) {
   struct request *r = st->request;
   cell_add(&st->session->client->worker->cell->requests_http2, 1);
   st->began = true;
   st->remote_ended = ended;
+  if (!ended)
+    http2_stream_heard(st);
   bool good = head_complete(&st->head, ended);
   r->head = st->head;
   if (st->too_large)
@@ -202,6 +230,7 @@ static ssize_t pull_pipe(nghttp2_session *session, int32_t id, uint8_t *to, size
     return NGHTTP2_ERR_DEFERRED;
   struct pipe *p = &st->request->response_pipe;
   size_t n = pipe_take(p, (char *)to, room);
+  watch_output(st, !chunkq_empty(&p->queue), n > 0);
   if (pipe_drained(p)) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (p->trailer_count) {
@@ -220,6 +249,7 @@ static ssize_t pull_answer(nghttp2_session *session, int32_t id, uint8_t *to, si
   size_t left = st->answer_len - st->answer_sent, n = left < room ? left : room;
   memcpy(to, st->answer + st->answer_sent, n);
   st->answer_sent += n;
+  watch_output(st, st->answer_sent != st->answer_len, n > 0);
   if (st->answer_sent == st->answer_len)
     *flags |= NGHTTP2_DATA_FLAG_EOF;
   return (ssize_t)n;
@@ -230,6 +260,8 @@ static size_t body_write(struct pipe *p, struct slice bytes) {
   struct http2_stream *st = p->sink_self;
   nghttp2_session_resume_data(st->session->session, st->id);
   http2_session_touch(st->session);
+  if (bytes.len)
+    watch_output(st, true, false);
   return 0;
 }
 
@@ -281,6 +313,7 @@ static void answer_own(struct request *r, const struct http_head *h, struct slic
   }
   nghttp2_data_provider body = {.source = {.ptr = st}, .read_callback = pull_answer};
   submit(st, &pairs, has_body ? &body : NULL);
+  watch_output(st, has_body, true);
 }
 
 /* What has arrived still goes out, then the reset. */
@@ -320,6 +353,47 @@ void http2_stream_discard(struct http2_stream *st, size_t n) {
   st->discarded += n;
   if (st->discarded > DISCARD_LIMIT_BYTES && st->answered)
     reset(st, NGHTTP2_NO_ERROR);
+}
+
+/* Whether it is us whom the body waits for: what came of it has not left, or it was not invited. */
+static bool body_is_held(const struct request *r) {
+  const struct pipe *p = &r->request_pipe;
+  return r->response_started || p->queue.len > p->lent || (r->head.expect_continue && !r->invited);
+}
+
+static void body_overdue(struct http2_stream *st) {
+  struct request *r = st->request;
+  http2_stream_heard(st);
+  if (r && body_is_held(r))
+    return;
+  cell_add(&st->session->client->worker->cell->limits[LIMIT_BODY_IDLE], 1);
+  if (!r) {
+    reset(st, NGHTTP2_NO_ERROR);
+    return;
+  }
+  request_fail(r, (struct failure){.status = 408,
+                                   .type = "invalid_request_error",
+                                   .code = "request_timeout",
+                                   .message = "The request body did not arrive in time."});
+  request_end(r, END_TIMEOUT);
+}
+
+static void output_overdue(struct http2_stream *st) {
+  st->write_at = USEC_NEVER;
+  cell_add(&st->session->client->worker->cell->limits[LIMIT_WRITE_STALL], 1);
+  reset(st, NGHTTP2_ENHANCE_YOUR_CALM);
+  if (st->request)
+    request_leave(st->request);
+}
+
+usec_t http2_stream_overdue(struct http2_stream *st, usec_t now) {
+  if (st->remote_ended)
+    st->body_at = USEC_NEVER;
+  if (now >= st->body_at)
+    body_overdue(st);
+  if (now >= st->write_at)
+    output_overdue(st);
+  return st->body_at < st->write_at ? st->body_at : st->write_at;
 }
 
 static const struct client_ops stream_ops = {

@@ -68,13 +68,19 @@ struct config {
   int64_t write_stall_s;       /* 30: a client that takes nothing */
   int64_t head_limit_bytes;    /* 32 KiB */
   int64_t head_fields_max;     /* 100 */
-  int64_t request_line_limit_bytes;      /* 16 KiB */
-  int64_t http2_streams_max;             /* 100 a connection */
-  int64_t http2_window_bytes;            /* 64 KiB a stream */
-  int64_t http2_connection_window_bytes; /* 1 MiB */
-  int64_t connections_max;               /* clients in all, a process */
-  int64_t ping_after_s;                  /* 30: HTTP/2 silence with requests pending */
-  int64_t body_limit_bytes;              /* 0: none, unless the endpoint says */
+  int64_t request_line_limit_bytes;                 /* 16 KiB */
+  int64_t http2_streams_max;                        /* 100 a connection */
+  int64_t http2_window_bytes;                       /* 64 KiB a stream */
+  int64_t http2_connection_window_bytes;            /* 1 MiB */
+  int64_t http2_buffer_bytes;                       /* 1 MiB: what waits of a connection's bodies */
+  int64_t http2_resets_burst, http2_resets_per_s;   /* 1000, 33 */
+  int64_t http2_control_burst, http2_control_per_s; /* 1000, 100 */
+  int64_t http2_continuations_max;                  /* 8 a head */
+  int64_t http2_settings_max;                       /* 32 a frame */
+  int64_t connections_max;                          /* clients in all, a process */
+  int64_t address_connections_max;                  /* of one client network */
+  int64_t ping_after_s;                             /* 30: HTTP/2 silence with requests pending */
+  int64_t body_limit_bytes;                         /* 0: none, unless the endpoint says */
 
   /* hold */
   int64_t hold_max_s;        /* 3600: a longer X-Scale-Up-Timeout is clamped */

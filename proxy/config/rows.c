@@ -173,8 +173,27 @@ static const struct option_table client_table = {
               "HTTP/2 receive window of a stream, towards replicas too."),
         WHOLE("http2_connection_window_bytes", http2_connection_window_bytes, 65535, 134217728,
               "bytes", "1048576", "HTTP/2 receive window of a connection, towards replicas too."),
+        WHOLE("http2_buffer_bytes", http2_buffer_bytes, 65536, 134217728, "bytes", "1048576",
+              "Request bodies of an HTTP/2 connection that wait together; a stream beyond it is "
+              "refused with 503."),
+        WHOLE("http2_resets_burst", http2_resets_burst, 1, 1000000, NULL, "1000",
+              "Streams an HTTP/2 client may reset, or make us reset, at once; then it is cut off."),
+        WHOLE("http2_resets_per_s", http2_resets_per_s, 1, 1000000, "1/s", "33",
+              "How many of them come back a second."),
+        WHOLE("http2_control_burst", http2_control_burst, 1, 1000000, NULL, "1000",
+              "PING, SETTINGS, PRIORITY, unknown and empty frames at once; then it is cut off."),
+        WHOLE("http2_control_per_s", http2_control_per_s, 1, 1000000, "1/s", "100",
+              "How many of them come back a second."),
+        WHOLE("http2_continuations_max", http2_continuations_max, 0, 1000, NULL, "8",
+              "CONTINUATION frames of one head."),
+        WHOLE("http2_settings_max", http2_settings_max, 8, 1000, NULL, "32",
+              "Entries of one SETTINGS frame."),
         WHOLE("connections_max", connections_max, 1, 10000000, NULL, "100000",
               "Client connections in all; more are closed at once."),
+        WHOLE(
+            "address_connections_max", address_connections_max, 1, 10000000, NULL, "10000",
+            "Connections of one client address (IPv6: /64); more are closed at once. trusted_peers "
+            "may have more."),
         WHOLE("ping_after_s", ping_after_s, 1, 3600, "s", "30",
               "HTTP/2: a client silent for this long, with requests pending, is asked whether it "
               "lives."),

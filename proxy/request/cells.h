@@ -71,12 +71,32 @@ static_assert(sizeof(struct endpoint_cell) % CELL_ALIGN == 0 &&
                   sizeof(struct replica_cell) % CELL_ALIGN == 0,
               "no two workers write to one line");
 
+/* What a client ran into: metrics count each. */
+enum client_limit {
+  LIMIT_NONE,
+  LIMIT_HEAD_SIZE,
+  LIMIT_HEAD_TIMEOUT,
+  LIMIT_BODY_IDLE, /* or too slow */
+  LIMIT_WRITE_STALL,
+  LIMIT_IDLE,
+  LIMIT_HTTP2_FRAMES, /* a frame that may not be */
+  LIMIT_HTTP2_RESETS,
+  LIMIT_HTTP2_CONTROL,
+  LIMIT_HTTP2_CONTINUATIONS,
+  LIMIT_HTTP2_SETTINGS,
+  LIMIT_HTTP2_BUFFER,
+  LIMIT_CONNECTIONS,
+  LIMIT_ADDRESS,
+  CLIENT_LIMITS
+};
+const char *client_limit_word(enum client_limit l);
+
 /* Per worker. */
 struct worker_cell {
   _Alignas(CELL_ALIGN) cell_t connections, connections_total, tls_handshakes, tls_failures;
   cell_t requests_http1, requests_http2, bad_requests, unauthorized, forbidden, unknown_host;
   cell_t limited, paced, log_lines_dropped;
-  cell_t heads_too_large, head_timeouts, body_timeouts, write_stalls, idle_closed;
+  cell_t limits[CLIENT_LIMITS];
 };
 
 static_assert(sizeof(struct worker_cell) % CELL_ALIGN == 0, "no two workers write to one line");

@@ -14,6 +14,7 @@
 struct access_log;
 struct address_range;
 struct config;
+struct crowd;
 struct http_field;
 struct loop;
 struct pace;
@@ -35,6 +36,7 @@ struct process {
   struct loop *main_loop;
   int worker_count;
   struct pace *pace;
+  struct crowd *crowd;
   _Atomic int64_t held_requests, held_bytes; /* against the limits over all endpoints */
   _Atomic int64_t connections;
   bool shares;         /* limits are shared with other proxies */

@@ -33,7 +33,7 @@ def edge(tmp_path_factory):
 def counts(edge):
     """The test adds one to the count it names."""
     def count(name):
-        return int(re.search(rf"^headrace_{name}_total (\d+)$", edge.admin("/metrics")[1], re.M)[1])
+        return int(re.search(rf'^headrace_client_limits_total{{limit="{name}"}} (\d+)$', edge.admin("/metrics")[1], re.M)[1])
 
     @contextlib.contextmanager
     def one_more(name):
@@ -70,32 +70,32 @@ def refused(answers):
 
 
 def test_a_handshake_that_never_comes(edge, counts):
-    with counts("head_timeouts"), socket.create_connection(("127.0.0.1", edge.tls_port), DEADLINE_S) as link:
+    with counts("head_timeout"), socket.create_connection(("127.0.0.1", edge.tls_port), DEADLINE_S) as link:
         assert link.recv(1) == b""
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_head_that_never_begins(edge, counts, tls):
-    with counts("head_timeouts"):
+    with counts("head_timeout"):
         assert ask(edge, [], tls) == []
 
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("parts", [[b"GET /x HT"], [b"GET /x HTTP/1.1\r\n", trickle(b"X: y\r\n")]], ids=["stops", "trickles"])
 def test_a_head_that_never_ends(edge, counts, parts, tls):
-    with counts("head_timeouts"):
+    with counts("head_timeout"):
         refused(ask(edge, parts, tls))
 
 
 def test_a_later_head_that_never_ends(edge, counts):
-    with counts("head_timeouts"):
+    with counts("head_timeout"):
         first, second = ask(edge, [b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n", b"GET /x"])
         assert first.status == 200
         refused([second])
 
 
 def test_an_idle_connection(edge, counts):
-    with counts("idle_closed"):
+    with counts("idle"):
         (got,) = ask(edge, [b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n"])
         assert got.status == 200
 
@@ -109,14 +109,14 @@ def test_an_idle_connection(edge, counts):
     [POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"],
 ], ids=["stops", "stops-within-a-chunk", "trickles", "trickles-chunks", "waits-for-what-has-come"])
 def test_a_body_that_never_ends(edge, counts, parts, tls):
-    with counts("body_timeouts"):
+    with counts("body_idle"):
         refused(ask(edge, parts, tls))
 
 
 def test_a_body_that_stops_after_much_was_passed_on(edge, counts):
     """Reading paused and resumed by then: the client is waited for again."""
     size = 8 << 20
-    with counts("body_timeouts"):
+    with counts("body_idle"):
         refused(ask(edge, [POST + b"Content-Length: %d\r\n\r\n" % size, b"x" * (size - 1)]))
 
 
@@ -128,7 +128,7 @@ def test_a_body_fast_enough(edge):
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_client_that_takes_nothing(edge, counts, tls):
     with contextlib.closing(edge.connect(tls)) as link:
-        with counts("write_stalls"):
+        with counts("write_stall"):
             link.sendall(b"GET /big HTTP/1.1\r\n" + HOST + b"\r\n")
         data, ended = send_and_read(link, [])
     assert ended == "cut" and len(data) < len(BIG)
@@ -138,6 +138,6 @@ def test_a_client_that_takes_nothing(edge, counts, tls):
 @pytest.mark.parametrize("head", [b"GET /" + b"x" * 20000, b"GET / HTTP/1.1\r\nX: " + b"y" * 40000,
                                   b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 120 + b"\r\n"], ids=["line", "bytes", "fields"])
 def test_a_head_too_large_is_counted(edge, counts, head):
-    with counts("heads_too_large"):
+    with counts("head_size"):
         (got,) = ask(edge, [head])
         assert got.status in (414, 431)

@@ -1,0 +1,49 @@
+/* What a client may do on an HTTP/2 connection that costs us more than it (RFC 9113, 10.5): watched
+ * from the frames' heads, before nghttp2 sees them.
+ *
+ * Pure: bytes in, a verdict out; the clock is the caller's. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/slice.h"
+#include "proxy/request/cells.h"
+
+struct config;
+
+enum { HTTP2_PREFACE_BYTES = 24, HTTP2_FRAME_HEAD_BYTES = 9 };
+
+/* A stock that is drawn on one by one and comes back at a rate; when it will be full again. */
+struct http2_allowance {
+  usec_t full_at;
+};
+
+/* Why the connection must end; LIMIT_NONE: it may go on. */
+struct http2_verdict {
+  enum client_limit limit;
+  uint32_t code; /* for GOAWAY */
+};
+
+struct http2_guard {
+  const struct config *config;
+  struct http2_allowance resets, control;
+  unsigned char frame_head[HTTP2_FRAME_HEAD_BYTES];
+  size_t have, left;         /* of frame_head; of the preface or the frame's payload to come */
+  bool began;                /* the preface has come */
+  bool in_head;              /* a field block is not complete yet */
+  bool ends_head;            /* and this frame ends it */
+  unsigned heads;            /* field blocks begun */
+  int continuations;         /* of this one */
+  uint32_t last_id;          /* the highest stream opened */
+  uint32_t gap_from, gap_to; /* the last streams left out: they may not be opened any more */
+};
+
+/* `config` must outlive it. */
+void http2_guard_init(struct http2_guard *g, const struct config *config);
+/* More bytes of the connection, from its preface on. */
+struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice bytes, usec_t now);
+/* The client has made us reset a stream. */
+struct http2_verdict http2_guard_reset(struct http2_guard *g, usec_t now);
