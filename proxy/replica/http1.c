@@ -22,9 +22,12 @@ static struct request *detach(struct replica_connection *rc) {
 }
 
 static void lost_before_head(struct replica_connection *rc, const char *why, bool refused) {
+  bool heard = rc->heard;
   struct request *r = detach(rc);
-  if (r)
-    loss_before_head(r, why, refused);
+  if (!r)
+    return;
+  r->lease_reused = r->lease_reused && !heard;
+  loss_before_head(r, why, refused);
 }
 
 static void broke_in_body(struct replica_connection *rc) {
@@ -74,7 +77,6 @@ static void final_head(struct replica_connection *rc, struct http_head *h) {
   rc->tunnel = h->framing == HTTP_TUNNEL;
   rc->link.cut = rc->tunnel;
   deadline_clear(&rc->link.deadline);
-  pipe_forget(&r->request_pipe);
   r->response_pipe.source = &answer_source;
   r->response_pipe.source_self = r;
   if (!request_response_head(r, h) || rc->request != r)
