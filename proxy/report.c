@@ -10,6 +10,7 @@
 #include "proxy/edge.h"
 #include "proxy/overview.h"
 #include "proxy/request/account.h"
+#include "proxy/request/outlier.h"
 #include "proxy/request/shared.h"
 #include "proxy/version.h"
 #include "scheduler/scheduler.h"
@@ -62,6 +63,8 @@ static const struct {
      CELL(response_bytes), 1},
     {"headrace_replays", METRIC_COUNTER, "Requests sent again after a replica refused.",
      CELL(replays), 1},
+    {"headrace_connect_failures", METRIC_COUNTER,
+     "Connections to replicas that did not come about.", CELL(connect_failures), 1},
 };
 
 static void endpoint_numbers(const struct edge *e, struct exposition *x) {
@@ -137,6 +140,13 @@ static void replicas(const struct edge *e, struct exposition *x) {
       const char *labels[] = {"endpoint", v.shared->name, "replica", v.replicas[i]->id, NULL};
       exposition_value(x, labels, (double)active_on(e, v.replicas[i]));
     }
+  exposition_family(x, "headrace_replica_ejected", METRIC_GAUGE,
+                    "Whether a replica is passed over because it failed.");
+  for (size_t at = 0; edge_next(e, &at, &v);)
+    for (int i = 0; v.record && i < v.record->replica_count; i++) {
+      const char *labels[] = {"endpoint", v.shared->name, "replica", v.replicas[i]->id, NULL};
+      exposition_value(x, labels, outlier_ejected(v.replicas[i]));
+    }
 }
 
 #define WCELL(member) offsetof(struct worker_cell, member)
@@ -161,8 +171,9 @@ static const struct {
     {"headrace_unknown_host", METRIC_COUNTER, "Requests for no endpoint.", WCELL(unknown_host)},
     {"headrace_limited", METRIC_COUNTER, "Requests refused by a limit.", WCELL(limited)},
     {"headrace_paced", METRIC_COUNTER, "Repeated 503s that were kept back.", WCELL(paced)},
-    {"headrace_log_lines_dropped", METRIC_COUNTER, "Access log lines that were too long.",
-     WCELL(log_lines_dropped)},
+    {"headrace_log_lines_dropped", METRIC_COUNTER,
+     "Access log lines that were too long, or could not be written.", WCELL(log_lines_dropped)},
+    {"headrace_ejections", METRIC_COUNTER, "Times that a replica was ejected.", WCELL(ejections)},
 };
 
 static void worker_numbers(const struct edge *e, struct exposition *x) {

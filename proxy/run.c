@@ -115,6 +115,7 @@ static void stop_asked(evutil_socket_t fd, short what, void *user) {
 
 static enum err signals_open(struct process_parts *p) {
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a log as long as it may be is as a full disk */
   p->term = evsignal_new(p->loop->base, SIGTERM, stop_asked, p);
   p->interrupt = evsignal_new(p->loop->base, SIGINT, stop_asked, p);
   return p->term && p->interrupt && event_add(p->term, NULL) == 0 &&

@@ -94,7 +94,7 @@ static enum err worker_open(struct worker *w, int log_fd) {
   if (!e)
     e = fleet_init(&w->fleet, w->config->domain, w->config->model_hosts);
   if (!e)
-    w->log = access_log_new(w->loop, log_fd);
+    w->log = access_log_new(w->loop, log_fd, &w->cell->log_lines_dropped);
   if (!e && !w->log)
     e = ERR_MEMORY;
   if (!e && getrandom(&w->request_seed, sizeof w->request_seed, 0) != sizeof w->request_seed)

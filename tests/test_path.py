@@ -13,6 +13,7 @@ PATH = ("proxy/client", "proxy/steps", "proxy/replica", "proxy/request", "lib/ht
 ALLOWED = {
     "once a connection": r"client_accept|client_close|crowd_(enter|leave)|key_find|ticket_seal|tls_context_\w+",
     "the one reservation, where concurrency_max is set": r"replica_shared_(reserve|release|ref|unref)",
+    "a replica that has failed": r"outlier_\w+|eject|readmit",
     "a token that has limits": r"meter_\w+",
     "a request that waits": r"hold_\w+|waiter_\w+|queue_\w+|reserve|pace_\w+|look|counted",
     "mail between threads": r"mailbox_\w+|take_all",

@@ -90,13 +90,15 @@ struct config {
   int64_t pace_window_s, pace_s; /* 10, 1 */
 
   /* replica side */
-  int64_t connect_timeout_s;      /* 2 */
-  int64_t replica_head_timeout_s; /* 600 */
-  int64_t replica_idle_s;         /* 4 */
-  int64_t replica_idle_max;       /* idle connections kept per replica and worker */
-  int64_t replay_bytes;           /* 16 KiB */
-  int64_t pipe_limit_bytes;       /* 64 KiB buffered per direction of a request */
-  int64_t chunk_memory_bytes;     /* all buffers of a worker together */
+  int64_t connect_timeout_s;       /* 2 */
+  int64_t replica_head_timeout_s;  /* 600 */
+  int64_t replica_idle_s;          /* 4 */
+  int64_t eject_failures, eject_s; /* 5 in a row, 10; 0: nothing is ejected */
+  bool retry_unavailable;          /* a replica's 502 or 503: once more, at another one */
+  int64_t replica_idle_max;        /* idle connections kept per replica and worker */
+  int64_t replay_bytes;            /* 16 KiB */
+  int64_t pipe_limit_bytes;        /* 64 KiB buffered per direction of a request */
+  int64_t chunk_memory_bytes;      /* all buffers of a worker together */
 
   /* store */
   int store; /* enum config_store */

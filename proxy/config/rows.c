@@ -247,6 +247,15 @@ static const struct option_table replica_table = {
         WHOLE("replay_bytes", replay_bytes, 0, 1048576, "bytes", "16384",
               "A request body up to this can be sent again when a replica refuses; a larger one "
               "never is."),
+        {"retry_unavailable", OPTION_BOOL, AT(retry_unavailable), .standard = "false",
+         .reload = OPTION_RESTART,
+         .help =
+             "A replica's 502 or 503 is not passed on while another replica can be asked, once."},
+        WHOLE("eject_failures", eject_failures, 0, 1000000, NULL, "5",
+              "Failures in a row (no connection, no answer, 5xx) after which a replica is passed "
+              "over; never the last one. 0: none is."),
+        WHOLE("eject_s", eject_s, 1, DAY_S, "s", "10",
+              "After this one request tries it again; any answer below 500 lets it back."),
         WHOLE("pipe_limit_bytes", pipe_limit_bytes, 4096, 16777216, "bytes", "65536",
               "Bytes of a body waiting in the proxy, per request and direction."),
         WHOLE("chunk_memory_bytes", chunk_memory_bytes, 1048576, 1e13, "bytes", "1073741824",

@@ -79,7 +79,6 @@ static void final_head(struct replica_connection *rc, struct http_head *h, bool 
   rc->tunnel = h->framing == HTTP_TUNNEL;
   rc->link.cut = rc->tunnel;
   deadline_clear(&rc->link.deadline);
-  pipe_forget(&r->request_pipe);
   r->response_pipe.source = &answer_source;
   r->response_pipe.source_self = r;
   if (!request_response_head(r, h) || rc->request != r)

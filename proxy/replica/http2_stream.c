@@ -313,7 +313,6 @@ static void final_head(struct replica_stream *st) {
   struct request *r = st->request;
   st->head_seen = true;
   deadline_clear(&st->deadline);
-  pipe_forget(&r->request_pipe);
   r->response_pipe.source = &answer_source;
   r->response_pipe.source_self = r;
   request_response_head(r, &st->head);

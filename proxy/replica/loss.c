@@ -1,6 +1,7 @@
 #include "proxy/replica/loss.h"
 
 #include "proxy/request/fleet.h"
+#include "proxy/request/outlier.h"
 #include "proxy/request/request.h"
 
 void loss_before_head(struct request *r, const char *why, bool refused) {
@@ -14,6 +15,7 @@ void loss_in_body(struct request *r) {
 }
 
 void loss_of_patience(struct request *r) {
+  outlier_failed(r);
   request_fail(r, (struct failure){.status = 504,
                                    .type = "server_error",
                                    .code = "replica_timeout",

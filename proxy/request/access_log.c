@@ -1,5 +1,6 @@
 #include "proxy/request/access_log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@ struct access_log {
   struct loop *loop;
   int fd;
   struct timer timer;
+  cell_t *dropped;
+  bool torn; /* the last line written has no end */
   struct buf line;
   time_t second; /* of the date */
   char date[40];
@@ -28,12 +31,13 @@ static void flush_due(struct timer *t) {
   access_log_flush(container_of(t, struct access_log, timer));
 }
 
-struct access_log *access_log_new(struct loop *loop, int fd) {
+struct access_log *access_log_new(struct loop *loop, int fd, cell_t *dropped) {
   struct access_log *l = calloc(1, sizeof *l);
   if (!l)
     return NULL;
   l->loop = loop;
   l->fd = fd;
+  l->dropped = dropped;
   l->line = (struct buf)BUF_INIT(ACCESS_LOG_LINE_BYTES);
   timer_init(&l->timer, flush_due);
   return l;
@@ -48,15 +52,32 @@ struct access_log *access_log_free(struct access_log *l) {
   return NULL;
 }
 
+/* Only what lies before `written` has been. A line cut in two is ended when there is room
+ * again, so that the one behind it is whole. */
+static void lost(struct access_log *l, size_t written) {
+  int64_t lines = 0;
+  for (size_t i = written; i < l->len; i++)
+    lines += l->lines[i] == '\n';
+  cell_add(l->dropped, lines);
+  if (written && l->lines[written - 1] != '\n')
+    l->torn = true;
+}
+
 void access_log_flush(struct access_log *l) {
   timer_cancel(l->loop, &l->timer);
+  if (l->torn && l->len && write(l->fd, "\n", 1) == 1)
+    l->torn = false;
   size_t done = 0;
   while (done < l->len) {
     ssize_t n = write(l->fd, l->lines + done, l->len - done);
+    if (n < 0 && errno == EINTR)
+      continue;
     if (n <= 0)
       break;
     done += (size_t)n;
   }
+  if (done < l->len)
+    lost(l, done);
   l->len = 0;
 }
 
@@ -129,7 +150,7 @@ void access_log_request(struct access_log *l, const struct request *r) {
   line_write(l, r);
   if (l->line.failed) {
     buf_clear(&l->line);
-    cell_add(&r->worker->cell->log_lines_dropped, 1);
+    cell_add(l->dropped, 1);
     return;
   }
   if (l->len + l->line.len > sizeof l->lines)

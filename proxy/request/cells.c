@@ -13,10 +13,10 @@ const char *ending_word(enum ending e) {
 
 const char *client_limit_word(enum client_limit l) {
   static const char *const words[CLIENT_LIMITS] = {[LIMIT_HEAD_SIZE] = "head_size",
-[LIMIT_HEAD_TIMEOUT] = "head_timeout",
+                                                   [LIMIT_HEAD_TIMEOUT] = "head_timeout",
                                                    [LIMIT_BODY_IDLE] = "body_idle",
                                                    [LIMIT_WRITE_STALL] = "write_stall",
-[LIMIT_IDLE] = "idle",
+                                                   [LIMIT_IDLE] = "idle",
                                                    [LIMIT_HTTP2_FRAMES] = "http2_frames",
                                                    [LIMIT_HTTP2_RESETS] = "http2_resets",
                                                    [LIMIT_HTTP2_CONTROL] = "http2_control",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/config/config.h"
+#include "proxy/request/outlier.h"
 #include "proxy/request/worker.h"
 
 struct fleet_route {
@@ -16,6 +17,18 @@ struct fleet_route {
 struct endpoint *endpoint_ref(struct endpoint *e) {
   e->refs++;
   return e;
+}
+
+bool replica_takes_requests(const struct replica *r) {
+  return r->state == REPLICA_READY && r->has_address;
+}
+
+bool endpoint_has_other(const struct endpoint *e, const struct replica_shared *than) {
+  for (int i = 0; i < e->replica_count; i++)
+    if (e->replicas[i]->shared != than && replica_takes_requests(e->replicas[i]) &&
+        !outlier_ejected(e->replicas[i]->shared))
+      return true;
+  return false;
 }
 
 struct replica *replica_ref(struct replica *r) {

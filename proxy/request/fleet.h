@@ -91,6 +91,10 @@ bool fleet_by_model(const struct fleet *f, struct slice host);
 /* By one of its models, or by its own name. NULL when nobody answers for it. */
 struct endpoint *fleet_model(struct fleet *f, struct slice model);
 
+/* Whether a replica other than this one takes requests, and is not ejected. */
+bool endpoint_has_other(const struct endpoint *e, const struct replica_shared *than);
+bool replica_takes_requests(const struct replica *r);
+
 struct endpoint *endpoint_ref(struct endpoint *e);
 void endpoint_unref(struct endpoint *e);
 struct replica *replica_ref(struct replica *r);

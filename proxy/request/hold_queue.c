@@ -8,6 +8,7 @@
 
 #include "lib/base/map.h"
 #include "lib/net/loop.h"
+#include "proxy/request/outlier.h"
 #include "proxy/request/shared.h"
 
 enum { HOLD_LANES_MAX = 1 << 20 };
@@ -100,28 +101,55 @@ static void waiter_take_out(struct hold_queue *q, struct hold_waiter *w) {
   free(lane);
 }
 
+static bool place_at(struct replica_shared *r, struct replica_shared **place) {
+  if (r->concurrency_max == 0) {
+    *place = NULL;
+    return true;
+  }
+  if (!replica_shared_reserve(r))
+    return false;
+  *place = replica_shared_ref(r);
+  return true;
+}
+
+/* At one whose trial is due. */
+static bool place_on_trial(struct hold_queue *q, struct replica_shared **place) {
+  for (int i = 0; i < q->ready_count; i++) {
+    struct replica_shared *r = q->ready[i];
+    if (r->concurrency_max && outlier_ejected(r) && replica_shared_left(r) > 0 &&
+        outlier_admits(r, clock_mono()))
+      return place_at(r, place);
+  }
+  return false;
+}
+
+/* Ejected ones are passed over, unless all are. */
+static bool all_ejected(const struct hold_queue *q) {
+  for (int i = 0; i < q->ready_count; i++)
+    if (!outlier_ejected(q->ready[i]))
+      return false;
+  return true;
+}
+
 /* The replica with the most room left takes the next one; false when all are full. */
 static bool place_take(struct hold_queue *q, struct replica_shared **place) {
+  if (place_on_trial(q, place))
+    return true;
+  bool all = all_ejected(q);
   for (int tried = 0; tried < q->ready_count; tried++) {
     struct replica_shared *best = NULL;
     int64_t most = 0;
     for (int i = 0; i < q->ready_count; i++) {
       struct replica_shared *r = q->ready[(q->next_ready + i) % q->ready_count];
-      int64_t left = replica_shared_left(r);
+      int64_t left = all || !outlier_ejected(r) ? replica_shared_left(r) : -1;
       if (!best || left > most) {
         best = r;
         most = left;
       }
     }
     q->next_ready++;
-    if (best->concurrency_max == 0) {
-      *place = NULL;
+    if (most > 0 && place_at(best, place))
       return true;
-    }
-    if (replica_shared_reserve(best)) {
-      *place = replica_shared_ref(best);
-      return true;
-    }
   }
   return false;
 }

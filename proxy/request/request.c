@@ -11,7 +11,9 @@
 #include "proxy/config/config.h"
 #include "proxy/request/account.h"
 #include "proxy/request/answer.h"
+#include "proxy/request/fleet.h"
 #include "proxy/request/lease.h"
+#include "proxy/request/outlier.h"
 #include "proxy/request/worker.h"
 
 enum {
@@ -294,12 +296,49 @@ void request_leave(struct request *r) {
   request_finish(r);
 }
 
+/* The one way back. Taken only while nothing of an answer has been sent and the
+ * body can be replayed. */
+static bool go_back(struct request *r) {
+  if (r->response_started || r->attempts >= REQUEST_ATTEMPTS_MAX ||
+      !pipe_can_rewind(&r->request_pipe) || pipe_rewind(&r->request_pipe) != OK)
+    return false;
+  account_replay(r);
+  r->attempts++;
+  r->avoid = r->replica ? r->replica->shared : NULL;
+  lease_return(r);
+  r->relaying = r->connected = false;
+  request_back(r, "hold");
+  request_wake(r);
+  return true;
+}
+
+/* An answer that only says that this replica cannot, where another one may. */
+static bool worth_another(const struct request *r, int status) {
+  return (status == 502 || status == 503) && r->worker->config->retry_unavailable &&
+         !r->retried_answer && !r->interims && r->attempts < REQUEST_ATTEMPTS_MAX &&
+         pipe_can_rewind(&r->request_pipe) && endpoint_has_other(r->endpoint, r->replica->shared);
+}
+
 bool request_response_head(struct request *r, struct http_head *h) {
   if (http_head_is_interim(h)) {
     if (r->interims++ < REQUEST_INTERIMS_MAX)
       r->client_ops->interim(r, h);
     return true;
   }
+  outlier_answered(r, h->status);
+  if (worth_another(r, h->status)) {
+    r->retried_answer = true;
+    r->replica_ops->cancel(r);
+    if (go_back(r))
+      return false;
+    request_fail(r, (struct failure){.status = h->status,
+                                     .type = "server_error",
+                                     .code = "replica_failed",
+                                     .message = "The model server is not available."});
+    request_end(r, END_REPLICA_FAILED);
+    return false;
+  }
+  pipe_forget(&r->request_pipe);
   r->answer = h;
   for (const struct response_step *s = r->worker->response_steps; s->name; s++)
     if (!s->run(r)) {
@@ -316,22 +355,15 @@ void request_response_complete(struct request *r) {
   request_finish(r);
 }
 
-/* The one way back. Taken only while nothing of an answer has been sent and the
- * body can be replayed. */
 void request_replica_lost(struct request *r, const char *why, bool refused) {
   if (r->finished)
     return;
-  bool again = !r->response_started && r->attempts < REQUEST_ATTEMPTS_MAX &&
-               (refused || r->lease_reused) && pipe_can_rewind(&r->request_pipe);
-  if (again && pipe_rewind(&r->request_pipe) == OK) {
-    account_replay(r);
-    r->attempts++;
-    lease_return(r);
-    r->relaying = r->connected = false;
-    request_back(r, "hold");
-    request_wake(r);
+  if (!r->connected)
+    cell_add(&r->endpoint->cell->connect_failures, 1);
+  if (!r->connected || !(refused || r->lease_reused))
+    outlier_failed(r);
+  if ((refused || r->lease_reused) && go_back(r))
     return;
-  }
   if (!r->response_started)
     request_fail(
         r, (struct failure){

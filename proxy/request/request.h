@@ -135,9 +135,11 @@ struct request {
   bool leased;                  /* replica->cell counts us */
   const struct replica_ops *replica_ops;
   void *lease;
-  bool lease_reused; /* on a connection that had served before */
-  int attempts;      /* ways back taken */
-  int retries;       /* pauses made before them */
+  bool lease_reused;                  /* on a connection that had served before */
+  int attempts;                       /* ways back taken */
+  const struct replica_shared *avoid; /* whom the last of them came from; only compared */
+  bool retried_answer;                /* one of them was a 502 or 503 from a replica */
+  int retries;                        /* pauses made before them */
   bool connected, relaying, invited;
   /* hold */
   struct hold_ticket *hold;

@@ -16,6 +16,9 @@ struct replica_shared {
   _Atomic int refs;
   _Atomic int64_t concurrency_max; /* 0: unlimited */
   _Atomic int64_t room;            /* how many of these places are this proxy's */
+  _Atomic int64_t failures;        /* in a row; see outlier.h */
+  _Atomic int64_t trial_at_us;     /* 0: not ejected */
+  _Atomic int64_t eject_us;        /* from one trial to the next */
   /* main thread: */
   bool asked;     /* a share of the places was asked for */
   bool asking;    /* and the answer is on its way: until then we may hold more than we know */

@@ -58,7 +58,7 @@ static bool pass(struct request *r) {
     return false;
   if (e->def->concurrency_max == 0)
     return true;
-  struct replica *replica = balance_pick(r->worker, e);
+  struct replica *replica = balance_pick(r->worker, e, r->avoid);
   if (!replica || !hold_queue_pass(q, replica->shared))
     return false;
   r->place = replica_shared_ref(replica->shared);
@@ -113,8 +113,12 @@ static enum step_result arrive(struct request *r) {
 }
 
 /* A replica that was ready refused: it may be about to listen, or about to be
- * found dead. Its waiters neither give up nor hammer it. */
+ * found dead. Its waiters go to another one, once; then they neither give up nor hammer it. */
 static enum step_result wait_before_retry(struct request *r) {
+  if (r->retries == 0 && endpoint_has_other(r->endpoint, r->avoid)) {
+    r->retries++;
+    return arrive(r);
+  }
   usec_t pause = (usec_t)RETRY_FIRST_US << (r->attempts < 5 ? r->attempts - 1 : 4);
   r->retries++;
   if (hold_ticket_retry(r, pause < RETRY_MOST_US ? pause : RETRY_MOST_US) != OK)
