@@ -3,7 +3,7 @@ CONFIG ?= conf/demo.json
 PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench bench-quick bench-growth bench-product format lint clean packages test-packages bench-packages
+.PHONY: help run test fuzz build bench bench-quick bench-growth bench-product format lint clean packages test-packages bench-packages
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -15,6 +15,9 @@ run: build ## build and start the demo in the foreground
 
 test: test-packages ## build with sanitizers and run every test
 	@tests/run.sh
+
+fuzz: test-packages ## every parser against made-up bytes, FUZZ_S seconds each (60), two at a time
+	@tests/fuzz/run.sh
 
 build: packages ## build/headrace, optimised
 	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dtests=false
@@ -41,7 +44,7 @@ lint: ## say where the layout differs
 	@git ls-files '*.c' '*.h' | xargs clang-format-14 --dry-run -Werror
 
 clean: ## remove what was built
-	@rm -rf build build-test tests/clients/node_modules
+	@rm -rf build build-test build-fuzz tests/clients/node_modules
 
 packages:
 	@. ./tests/install.sh; install_packages $$(cat packages.txt)

@@ -157,6 +157,10 @@ enum err worker_new(struct process *p, int index, struct worker_cell *cell, stru
   return e;
 }
 
+struct worker *worker_of(struct worker_thread *t) {
+  return &t->worker;
+}
+
 static void *thread_run(void *user) {
   struct worker_thread *t = user;
   loop_run(t->worker.loop);

@@ -16,6 +16,9 @@ struct worker_thread;
  * log_fd may be -1. The sockets are taken from `doors`, later. */
 enum err worker_new(struct process *p, int index, struct worker_cell *cell, struct doors *doors,
                     int log_fd, struct worker_thread **out) MUST_CHECK;
+/* The worker itself, for those who drive it by turns of its loop on their own thread instead of
+ * starting it. */
+struct worker *worker_of(struct worker_thread *t);
 enum err worker_start(struct worker_thread *t) MUST_CHECK;
 /* By mail; the receiver owns the news, and takes a reference of the set. ERR_MEMORY: not sent, and
  * the news still the caller's. Without a set no token is believed. */

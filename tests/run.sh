@@ -25,6 +25,9 @@ HEADRACE_BIN=$PWD/build-test/headrace ENGINE_BIN=$PWD/build/bench/engine HEADRAC
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml="$results/flows.xml" tests
 flows_failed=$?
 
-/usr/bin/python3 tests/sum.py "$results/flows.xml" build-test/meson-logs/testlog.junit.xml
+FUZZ_S=${FUZZ_S:-15} FUZZ_JUNIT=$results/fuzz.xml tests/fuzz/run.sh
+fuzz_failed=$?
+
+/usr/bin/python3 tests/sum.py "$results/flows.xml" "$results/fuzz.xml" build-test/meson-logs/testlog.junit.xml
 sum_failed=$?
-[ $units_failed = 0 ] && [ $flows_failed = 0 ] && [ $sum_failed = 0 ]
+[ $units_failed = 0 ] && [ $flows_failed = 0 ] && [ $fuzz_failed = 0 ] && [ $sum_failed = 0 ]
