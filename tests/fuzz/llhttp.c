@@ -262,7 +262,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   if (listed_end(&h))
     return 0;
-  if (ours.complete != theirs.complete)
+  if (!ours.complete) /* our refusal, or what we wait for and llhttp does without: a LF behind CR */
+    return 0;
+  if (!theirs.complete)
     differ("end of the message", e);
   if (!slice_equal(slice_of(ours.body.bytes, ours.body.len),
                    slice_of(theirs.body.bytes, theirs.body.len)))
