@@ -168,12 +168,25 @@ static enum http1_event read_body(struct slice in, const struct http_head *h) {
   return event;
 }
 
+/* The white space behind a value (it lies in the input, before its CRLF) has a tab. */
+static bool tab_behind(const struct http_head *h, enum http_name id) {
+  for (int i = 0; i < h->field_count; i++) {
+    const char *p = h->fields[i].value.data + h->fields[i].value.len;
+    while (h->fields[i].id == id && (*p == ' ' || *p == '\t'))
+      if (*p++ == '\t')
+        return true;
+  }
+  return false;
+}
+
 /* The reasons for which llhttp refuses a head that we accept. */
 static const char *listed_head(enum llhttp_errno e, const struct http_head *h, int lengths) {
   if (h->method == HTTP_METHOD_OTHER && !h->status)
     return "llhttp has a list of methods; RFC 9110, 9.1 leaves it open, and we pass on any token";
   if (e == HPE_INVALID_VERSION && h->minor_version > 1)
     return "a higher minor version is read as 1.1 (RFC 9110, 2.5)";
+  if (e == HPE_INVALID_CONTENT_LENGTH && tab_behind(h, HTTP_CONTENT_LENGTH))
+    return "a tab behind a value is white space as a blank is (RFC 9110, 5.6.3)";
   if (e == HPE_UNEXPECTED_CONTENT_LENGTH && h->status && lengths > 1)
     return "an answer may repeat one and the same Content-Length (RFC 9112, 6.3)";
   return NULL;
