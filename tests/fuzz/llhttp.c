@@ -196,6 +196,8 @@ static const char *listed_head(enum llhttp_errno e, const struct http_head *h, i
 static const char *listed_body(enum llhttp_errno e, const struct http_head *h) {
   if (h->framing != HTTP_CHUNKED)
     return NULL;
+  if (e == HPE_INVALID_TRANSFER_ENCODING && tab_behind(h, HTTP_TRANSFER_ENCODING))
+    return "a tab behind a value is white space as a blank is (RFC 9110, 5.6.3)";
   if (e == HPE_STRICT || e == HPE_INVALID_CHUNK_SIZE)
     return "chunk extensions, and blanks before them, are passed over whatever they say "
            "(RFC 9112, 7.1.1); llhttp looks at their characters";
