@@ -1,4 +1,5 @@
 /* Character classes of RFC 9110 and RFC 3986. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -52,15 +53,34 @@ static bool is_port(struct slice s) {
   return s.len == 0 || (s.len <= 5 && slice_decimal(s, &port) && port <= 65535);
 }
 
+static bool is_ipv6(struct slice s) {
+  char text[INET6_ADDRSTRLEN];
+  struct in6_addr address;
+  if (s.len >= sizeof text)
+    return false;
+  *(char *)mempcpy(text, s.data, s.len) = '\0';
+  return strlen(text) == s.len && inet_pton(AF_INET6, text, &address) == 1;
+}
+
 static bool is_bracketed(struct slice s) {
   const char *end = memchr(s.data, ']', s.len);
-  if (!end || end == s.data + 1)
+  if (!end || !is_ipv6(slice_of(s.data + 1, (size_t)(end - s.data - 1))))
     return false;
-  for (const char *p = s.data + 1; p < end; p++)
-    if (!isxdigit((unsigned char)*p) && *p != ':' && *p != '.')
-      return false;
   struct slice rest = slice_skip(s, (size_t)(end + 1 - s.data));
   return rest.len == 0 || (rest.data[0] == ':' && is_port(slice_skip(rest, 1)));
+}
+
+/* reg-name: an escape is whole (RFC 3986, 2.1). */
+static bool is_name(struct slice s) {
+  if (s.len == 0 || !all(s, HOST))
+    return false;
+  const char *end = s.data + s.len, *p = s.data;
+  while ((p = memchr(p, '%', (size_t)(end - p)))) {
+    if (end - p < 3 || !isxdigit((unsigned char)p[1]) || !isxdigit((unsigned char)p[2]))
+      return false;
+    p += 3;
+  }
+  return true;
 }
 
 bool http_is_authority(struct slice s) {
@@ -70,5 +90,5 @@ bool http_is_authority(struct slice s) {
     return is_bracketed(s);
   const char *colon = memchr(s.data, ':', s.len);
   struct slice host = slice_of(s.data, colon ? (size_t)(colon - s.data) : s.len);
-  return host.len > 0 && all(host, HOST) && (!colon || is_port(slice_skip(s, host.len + 1)));
+  return is_name(host) && (!colon || is_port(slice_skip(s, host.len + 1)));
 }

@@ -204,3 +204,29 @@ bool http_field_is_hop_by_hop(const struct http_head *h, const struct http_field
     return http_head_lists(h, HTTP_CONNECTION, f->name);
   }
 }
+
+bool http_field_may_trail(struct slice name) {
+  static const struct slice no[] = {
+      SLICE("age"),
+      SLICE("cache-control"),
+      SLICE("content-encoding"),
+      SLICE("content-range"),
+      SLICE("expires"),
+      SLICE("if-match"),
+      SLICE("if-modified-since"),
+      SLICE("if-none-match"),
+      SLICE("if-range"),
+      SLICE("if-unmodified-since"),
+      SLICE("location"),
+      SLICE("max-forwards"),
+      SLICE("pragma"),
+      SLICE("range"),
+      SLICE("set-cookie"),
+      SLICE("vary"),
+      SLICE("www-authenticate"),
+  };
+  for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+    if (slice_equal_nocase(name, no[i]))
+      return false;
+  return http_name_find(name) == HTTP_OTHER;
+}

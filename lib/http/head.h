@@ -126,6 +126,9 @@ bool http_head_is_interim(const struct http_head *h);
  * upgrade, http2-settings, proxy-authenticate, proxy-authorization) and whatever
  * the head's Connection fields list. */
 bool http_field_is_hop_by_hop(const struct http_head *h, const struct http_field *f);
+/* Whether a field may stand behind a body (RFC 9110, 6.5.1): none that says how the message is
+ * framed, routed or controlled, who asks, or what the content is. */
+bool http_field_may_trail(struct slice name);
 
 /* token = 1*tchar (RFC 9110, 5.6.2) */
 bool http_is_token(struct slice s);

@@ -26,7 +26,8 @@ struct buf;
 /* Looks for the end of a head. `in` is everything of the message so far;
  * *scanned is how much of it earlier calls have seen (start with 0), so that a
  * head arriving byte by byte is not scanned again and again. Returns the head's
- * length including its empty line, or 0 while it is not complete.
+ * length including its empty line, or 0 while it is not complete. At a bare LF it ends
+ * at once: there is no use in waiting for the rest of what the parser will refuse.
  * A request parser skips one leading CRLF (RFC 9112, 2.2): it counts as part of the head. */
 size_t http1_head_end(struct slice in, size_t *scanned);
 

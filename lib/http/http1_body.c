@@ -6,7 +6,8 @@ enum body_state {
   BODY_PLAIN,       /* a length, until close, or a tunnel */
   CHUNK_SIZE_FIRST, /* at least one digit must come */
   CHUNK_SIZE,
-  CHUNK_EXTENSION, /* ignored to the end of the line */
+  CHUNK_SIZE_BLANK, /* white space that only a semicolon may follow */
+  CHUNK_EXTENSION,  /* ignored to the end of the line */
   CHUNK_SIZE_LF,
   CHUNK_DATA,
   CHUNK_DATA_CR,
@@ -74,8 +75,9 @@ static bool size_byte(struct http1_body *b, char c) {
       b->state = CHUNK_SIZE_LF;
     return c == '\r' || c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f);
   }
+  bool blank = c == ' ' || c == '\t';
   int digit = digit_of(c);
-  if (digit >= 0) {
+  if (digit >= 0 && b->state != CHUNK_SIZE_BLANK) {
     if (b->left >> CHUNK_SIZE_SHIFT_MAX)
       return false;
     b->left = b->left << 4 | digit;
@@ -84,8 +86,9 @@ static bool size_byte(struct http1_body *b, char c) {
   }
   if (b->state == CHUNK_SIZE_FIRST)
     return false;
-  b->state = c == '\r' ? CHUNK_SIZE_LF : CHUNK_EXTENSION;
-  return c == '\r' || c == ';' || c == ' ' || c == '\t';
+  bool end = c == '\r' && b->state == CHUNK_SIZE;
+  b->state = end ? CHUNK_SIZE_LF : blank ? CHUNK_SIZE_BLANK : CHUNK_EXTENSION;
+  return end || blank || c == ';';
 }
 
 static bool data_end_byte(struct http1_body *b, char c) {

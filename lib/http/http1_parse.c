@@ -2,11 +2,14 @@
 
 #include "lib/http/http1.h"
 
-/* Behind the first CRLF CRLF; NULL when there is none. */
-static const char *empty_line(struct slice in) {
-  const char *end = in.data + in.len, *lf = in.data;
+/* Behind the first CRLF CRLF from `at` on, or behind a LF without its CR; NULL when there is
+ * neither. */
+static const char *last_line(struct slice in, size_t at) {
+  const char *begin = in.data + at, *end = in.data + in.len, *lf = begin;
   while (lf < end && (lf = memchr(lf, '\n', (size_t)(end - lf)))) {
-    if (lf - in.data >= 3 && lf[-1] == '\r' && lf[-2] == '\n' && lf[-3] == '\r')
+    if (lf == in.data || lf[-1] != '\r')
+      return lf + 1;
+    if (lf - begin >= 3 && lf[-2] == '\n' && lf[-3] == '\r')
       return lf + 1;
     lf++;
   }
@@ -18,7 +21,7 @@ size_t http1_head_end(struct slice in, size_t *scanned) {
   size_t skip = in.len >= 2 && in.data[0] == '\r' && in.data[1] == '\n' ? 2 : 0;
   if (at < skip)
     at = skip;
-  const char *end = empty_line(slice_skip(in, at));
+  const char *end = last_line(in, at);
   *scanned = in.len;
   return end ? (size_t)(end - in.data) : 0;
 }
@@ -120,7 +123,8 @@ static bool asks_for_tunnel(const struct http_head *h) {
          http_head_lists(h, HTTP_CONNECTION, SLICE("upgrade"));
 }
 
-/* "http://host/path?query" becomes "/path?query" for host (RFC 9112, 3.2.2). */
+/* "http://host/path?query" becomes "/path?query" for host (RFC 9112, 3.2.2), and OPTIONS without a
+ * path that of the whole server (3.2.4). */
 static enum err absolute_form(struct http_head *h) {
   size_t scheme =
       slice_equal_nocase(slice_of(h->target.data, h->target.len < 7 ? h->target.len : 7),
@@ -139,8 +143,8 @@ static enum err absolute_form(struct http_head *h) {
   h->authority = slice_of(rest.data, n);
   h->target = slice_skip(rest, n);
   if (h->target.len == 0)
-    h->target = SLICE("/");
-  return http_is_authority(h->authority) && h->target.data[0] == '/' ? OK : ERR_SYNTAX;
+    h->target = h->method == HTTP_OPTIONS ? SLICE("*") : SLICE("/");
+  return http_is_authority(h->authority) && h->target.data[0] != '?' ? OK : ERR_SYNTAX;
 }
 
 static enum err request_line(struct slice line, struct http_head *h) {

@@ -36,11 +36,25 @@ void client_close(struct client *c, bool abort) {
   loop_post(c->worker->loop, &c->free_post);
 }
 
+void client_watch_stall(struct client *c) {
+  c->stall_mark = c->transport.bytes_out;
+  deadline_set(c->worker->loop, &c->deadline,
+               loop_now(c->worker->loop) + c->worker->config->write_stall_s * USEC_PER_S);
+}
+
+void client_stall_expired(struct client *c) {
+  if (c->transport.bytes_out != c->stall_mark) {
+    client_watch_stall(c);
+    return;
+  }
+  cell_add(&c->worker->cell->write_stalls, 1);
+  client_close(c, true);
+}
+
 void client_finish(struct client *c) {
   if (c->closed)
     return;
-  deadline_set(c->worker->loop, &c->deadline,
-               loop_now(c->worker->loop) + c->worker->config->write_stall_s * USEC_PER_S);
+  client_watch_stall(c);
   transport_finish(&c->transport);
 }
 
@@ -103,10 +117,12 @@ static void on_deadline(struct timer *timer) {
   struct client *c = container_of(timer, struct client, deadline.timer);
   if (!deadline_passed(c->worker->loop, &c->deadline))
     return;
-  if (c->protocol)
+  if (c->protocol) {
     c->protocol->expired(c);
-  else
-    client_close(c, false);
+    return;
+  }
+  cell_add(&c->worker->cell->head_timeouts, 1);
+  client_close(c, false);
 }
 
 static bool client_is_trusted(const struct client *c) {

@@ -62,8 +62,11 @@ struct http1_client {
   struct stash stash; /* bytes read and not yet understood */
   size_t scanned;
   int64_t discarded; /* bytes dropped of a body nobody wants */
+  /* How long the body's next bytes may take: body_idle_timeout_s at first, and again with what
+   * comes, by body_rate_min_bytes. Of the time since asked_us. */
+  usec_t patience_us, asked_us;
   struct post next_post;
-  bool in_read, head_begun, keep_alive, chunked, until_close, broken;
+  bool in_read, head_begun, served, keep_alive, chunked, until_close, broken;
 };
 
 struct client {
@@ -88,6 +91,10 @@ void client_accept(struct worker *w, const struct client_door *door, int fd,
                    const struct sockaddr_storage *peer);
 /* At once; requests leave. abort: with RST, so that nobody takes it for a clean end. */
 void client_close(struct client *c, bool abort);
+/* From now on the client must take something within write_stall_s. */
+void client_watch_stall(struct client *c);
+/* That time is over: cut off, or given it again when something was taken. */
+void client_stall_expired(struct client *c);
 /* Writes what waits, says goodbye, then closes. */
 void client_finish(struct client *c);
 /* A request with the connection's facts filled in; NULL when memory ran out. */
@@ -99,6 +106,8 @@ extern const struct client_ops http1_answer_ops;
 /* The connection will speak HTTP/2; false when memory ran out. */
 bool client_http2_start(struct client *c);
 void client_http1_start(struct client *c);
+/* The client has been told to send its body: it is waited for. */
+void client_http1_ask_body(struct client *c);
 /* The request is over: what becomes of the connection. */
 void client_http1_next(struct client *c);
 /* Whether the connection can be kept once the running request is answered. */

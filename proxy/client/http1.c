@@ -24,16 +24,43 @@ static bool fills_pipe(const struct http1_client *h) {
   return h->place == HTTP1_AT_BODY || h->place == HTTP1_AT_UPGRADE || h->place == HTTP1_AT_TUNNEL;
 }
 
+/* It is the client that is waited for. */
+static void body_wait(struct client *c) {
+  struct http1_client *h = &c->http1;
+  h->asked_us = loop_now(c->worker->loop);
+  deadline_set(c->worker->loop, &c->deadline, h->asked_us + h->patience_us);
+}
+
+/* It has been waited for until now, and n bytes have come. */
+static void body_came(struct client *c, size_t n) {
+  const struct config *config = c->worker->config;
+  struct http1_client *h = &c->http1;
+  usec_t most = config->body_idle_timeout_s * USEC_PER_S, rate = config->body_rate_min_bytes;
+  h->patience_us -= loop_now(c->worker->loop) - h->asked_us;
+  h->patience_us += rate ? (usec_t)n * USEC_PER_S / rate : most;
+  if (h->patience_us > most)
+    h->patience_us = most;
+  body_wait(c);
+}
+
+void client_http1_ask_body(struct client *c) {
+  if (c->http1.place == HTTP1_AT_BODY && c->deadline.at == USEC_NEVER)
+    body_wait(c);
+}
+
 /* The body's bytes have gone on: read more, unless that was paused for another reason. */
 static void body_credit(struct pipe *p, size_t n) {
   struct client *c = p->source_self;
-  if (fills_pipe(&c->http1) && c->transport.paused && !pipe_full(p))
-    transport_resume(&c->transport);
+  if (!fills_pipe(&c->http1) || !c->transport.paused || pipe_full(p))
+    return;
+  transport_resume(&c->transport);
+  if (c->http1.place == HTTP1_AT_BODY)
+    body_wait(c);
 }
 
 static const struct pipe_source_ops body_source = {.credit = body_credit};
 
-static void refuse(struct client *c, struct failure f) {
+static void refuse(struct client *c, enum http_method method, struct failure f) {
   struct http1_client *h = &c->http1;
   h->keep_alive = false;
   h->place = HTTP1_AT_ANSWER;
@@ -43,6 +70,7 @@ static void refuse(struct client *c, struct failure f) {
     return;
   }
   h->request = r;
+  r->head.method = method;
   request_refuse(r, f);
 }
 
@@ -67,6 +95,8 @@ static void start_request(struct client *c, struct http_head *head) {
   struct http1_client *h = &c->http1;
   struct request *r = client_request(c, &http1_answer_ops, c);
   if (!r || request_take_head(r, head) != OK) {
+    if (r)
+      request_discard(r);
     client_close(c, false);
     return;
   }
@@ -85,7 +115,9 @@ static void start_request(struct client *c, struct http_head *head) {
     h->place = HTTP1_AT_ANSWER;
     request_body_end(r);
   } else {
-    deadline_in(c, c->worker->config->body_idle_timeout_s);
+    h->patience_us = c->worker->config->body_idle_timeout_s * USEC_PER_S;
+    if (!head->expect_continue) /* else when it is told to send */
+      body_wait(c);
   }
   request_begin(r);
 }
@@ -102,14 +134,17 @@ static bool head_within_limits(struct client *c, struct slice in, size_t head_by
   const struct config *config = c->worker->config;
   struct slice seen = slice_of(in.data, head_bytes ? head_bytes : in.len);
   if (request_line_bytes(seen) > (size_t)config->request_line_limit_bytes) {
-    refuse(c, (struct failure){.status = 414,
-                               .type = "invalid_request_error",
-                               .code = "uri_too_long",
-                               .message = "The request line is too long."});
+    cell_add(&c->worker->cell->heads_too_large, 1);
+    refuse(c, HTTP_METHOD_OTHER,
+           (struct failure){.status = 414,
+                            .type = "invalid_request_error",
+                            .code = "uri_too_long",
+                            .message = "The request line is too long."});
     return false;
   }
   if (seen.len > (size_t)config->head_limit_bytes) {
-    refuse(c, bad_head(ERR_LIMIT));
+    cell_add(&c->worker->cell->heads_too_large, 1);
+    refuse(c, HTTP_METHOD_OTHER, bad_head(ERR_LIMIT));
     return false;
   }
   return true;
@@ -127,8 +162,10 @@ static size_t read_head(struct client *c, struct slice in) {
   struct http_head head;
   http_head_init(&head, c->worker->fields, (uint16_t)c->worker->config->head_fields_max);
   enum err e = http1_parse_request(slice_of(in.data, n), &head);
+  if (e == ERR_LIMIT)
+    cell_add(&c->worker->cell->heads_too_large, 1);
   if (e)
-    refuse(c, bad_head(e));
+    refuse(c, head.method, bad_head(e));
   else
     start_request(c, &head);
   return n;
@@ -139,6 +176,8 @@ static void body_over(struct client *c) {
   deadline_clear(&c->deadline);
   if (h->place == HTTP1_AT_BODY) {
     h->place = HTTP1_AT_ANSWER;
+    if (c->transport.was_full) /* the answer waits for the client to take some of it */
+      client_watch_stall(c);
     request_body_end(h->request);
   } else {
     client_http1_next(c);
@@ -167,12 +206,12 @@ static void body_bytes(struct client *c, struct slice span) {
     }
     return;
   }
+  if (c->deadline.at != USEC_NEVER)
+    body_came(c, span.len);
   request_body(h->request, span);
   if (h->place == HTTP1_AT_BODY && pipe_full(&h->request->request_pipe)) {
     transport_pause(&c->transport);
     deadline_clear(&c->deadline); /* now it is we who wait */
-  } else if (h->place == HTTP1_AT_BODY) {
-    deadline_in(c, c->worker->config->body_idle_timeout_s);
   }
 }
 
@@ -229,10 +268,11 @@ static size_t consume(struct client *c, struct slice in) {
 
 static void head_begun(struct client *c) {
   struct http1_client *h = &c->http1;
-  if (h->place == HTTP1_AT_HEAD && !h->head_begun) {
-    h->head_begun = true;
+  if (h->place != HTTP1_AT_HEAD || h->head_begun)
+    return;
+  h->head_begun = true;
+  if (h->served) /* the first has been waited for since the accept */
     deadline_in(c, c->worker->config->head_timeout_s);
-  }
 }
 
 static void take_in(struct client *c, struct slice bytes) {
@@ -316,6 +356,7 @@ void client_http1_next(struct client *c) {
   } else {
     h->place = HTTP1_AT_HEAD;
     h->head_begun = false;
+    h->served = true;
     deadline_in(c, c->worker->config->idle_timeout_s);
     if (!h->in_read && (h->stash.len || c->transport.paused))
       loop_post(c->worker->loop, &h->next_post);
@@ -329,20 +370,18 @@ static void http1_drained(struct client *c) {
     pipe_pump(&c->http1.request->response_pipe);
 }
 
-static void write_stalled(struct client *c) {
-  if (c->transport.bytes_out != c->stall_mark) {
-    c->stall_mark = c->transport.bytes_out;
-    deadline_in(c, c->worker->config->write_stall_s);
-  } else {
-    client_close(c, true);
-  }
+static void idle_expired(struct client *c) {
+  bool idle = c->http1.served && !c->http1.head_begun;
+  cell_add(idle ? &c->worker->cell->idle_closed : &c->worker->cell->head_timeouts, 1);
+  client_close(c, false);
 }
 
 static void http1_expired(struct client *c) {
   struct http1_client *h = &c->http1;
-  if (transport_pending(&c->transport)) {
-    write_stalled(c);
+  if (transport_pending(&c->transport) && h->place != HTTP1_AT_BODY) {
+    client_stall_expired(c);
   } else if (h->place == HTTP1_AT_BODY) {
+    cell_add(&c->worker->cell->body_timeouts, 1);
     h->keep_alive = false;
     request_fail(h->request,
                  (struct failure){.status = 408,
@@ -352,10 +391,14 @@ static void http1_expired(struct client *c) {
     h->place = HTTP1_AT_ANSWER;
     request_end(h->request, END_TIMEOUT);
   } else if (h->place == HTTP1_AT_HEAD && h->stash.len) {
-    refuse(c, (struct failure){.status = 408,
-                               .type = "invalid_request_error",
-                               .code = "request_timeout",
-                               .message = "The request head did not arrive in time."});
+    cell_add(&c->worker->cell->head_timeouts, 1);
+    refuse(c, HTTP_METHOD_OTHER,
+           (struct failure){.status = 408,
+                            .type = "invalid_request_error",
+                            .code = "request_timeout",
+                            .message = "The request head did not arrive in time."});
+  } else if (h->place == HTTP1_AT_HEAD) {
+    idle_expired(c);
   } else {
     client_close(c, false);
   }

@@ -22,11 +22,8 @@ static void open_tunnel(struct client *c) {
 static bool stalled(struct client *c) {
   if (!transport_full(&c->transport))
     return false;
-  if (c->deadline.at == USEC_NEVER) {
-    c->stall_mark = c->transport.bytes_out;
-    deadline_set(c->worker->loop, &c->deadline,
-                 loop_now(c->worker->loop) + c->worker->config->write_stall_s * USEC_PER_S);
-  }
+  if (c->deadline.at == USEC_NEVER)
+    client_watch_stall(c);
   return true;
 }
 
@@ -126,12 +123,12 @@ static void answer_interim(struct request *r, const struct http_head *h) {
   struct http1_out out = {start, start + WORKER_HEAD_BYTES, false};
   http1_put_status_line(&out, h->status, h->reason);
   for (int i = 0; i < h->field_count; i++)
-    if (!http_field_is_hop_by_hop(h, &h->fields[i]))
+    if (h->fields[i].id != HTTP_CONTENT_LENGTH && !http_field_is_hop_by_hop(h, &h->fields[i]))
       http1_put_field(&out, h->fields[i].name, h->fields[i].value);
   http1_put_end(&out);
   struct iovec iov = {start, (size_t)(out.at - start)};
-  if (!out.failed)
-    put(c, &iov, 1);
+  if (!out.failed && put(c, &iov, 1) && h->status == 100)
+    client_http1_ask_body(c);
 }
 
 static void answer_head(struct request *r, const struct http_head *h) {

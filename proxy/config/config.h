@@ -64,6 +64,7 @@ struct config {
   int64_t head_timeout_s;      /* 10: a request head complete, from accept or from its first byte */
   int64_t idle_timeout_s;      /* 75: keep-alive */
   int64_t body_idle_timeout_s; /* 60: between two reads of a request body */
+  int64_t body_rate_min_bytes; /* 240: a second, over body_idle_timeout_s; 0: none */
   int64_t write_stall_s;       /* 30: a client that takes nothing */
   int64_t head_limit_bytes;    /* 32 KiB */
   int64_t head_fields_max;     /* 100 */

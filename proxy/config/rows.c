@@ -148,12 +148,17 @@ static const struct option_table admin_table = {
 static const struct option_table client_table = {
     sizeof(struct config),
     (const struct option_row[]){
-        WHOLE("head_timeout_s", head_timeout_s, 1, 3600, "s", "10",
-              "A request head must be complete after this."),
+        WHOLE(
+            "head_timeout_s", head_timeout_s, 1, 3600, "s", "10",
+            "A request head must be complete after this: the first from the accept on, with TLS's "
+            "handshake; another from its first byte on."),
         WHOLE("idle_timeout_s", idle_timeout_s, 1, DAY_S, "s", "75",
               "A connection without requests is closed after this."),
         WHOLE("body_idle_timeout_s", body_idle_timeout_s, 1, DAY_S, "s", "60",
               "Longest pause between two reads of a request body."),
+        WHOLE("body_rate_min_bytes", body_rate_min_bytes, 0, 1e9, "bytes", "240",
+              "HTTP/1: least of a request body in a second, on average over body_idle_timeout_s; "
+              "only while it is the client that is waited for. 0 is none."),
         WHOLE("write_stall_s", write_stall_s, 1, DAY_S, "s", "30",
               "A client that takes nothing for this long is cut off."),
         WHOLE("head_limit_bytes", head_limit_bytes, 1024, 65536, "bytes", "32768",

@@ -13,9 +13,23 @@ static bool forwarding(enum http_name id) {
          id == HTTP_X_FORWARDED_PORT || id == HTTP_X_FORWARDED_PROTO || id == HTTP_X_REAL_IP;
 }
 
+/* Where names become variables an underscore is a hyphen: what we drop or say ourselves would
+ * come in by that door. */
+static bool has_underscore(struct slice name) {
+  return memchr(name.data, '_', name.len) != NULL;
+}
+
+static bool is_forwarded(struct slice name) {
+  static const struct slice prefix = SLICE("x-forwarded-");
+  return name.len > prefix.len && slice_equal_nocase(slice_of(name.data, prefix.len), prefix);
+}
+
 bool forward_goes_on(const struct request *r, const struct http_field *f) {
   switch (f->id) {
   case HTTP_OTHER:
+    if (has_underscore(f->name) || (is_forwarded(f->name) && !r->trusted_peer))
+      return false;
+    break;
   case HTTP_ACCEPT:
   case HTTP_CONTENT_TYPE:
     break;
@@ -70,7 +84,8 @@ static struct slice joined(struct request *r, enum http_name id, struct slice be
 
 /* HTTP/2 clients may send a cookie in crumbs (RFC 9113, 8.2.3). */
 static bool put_cookies(struct forward *f, struct request *r) {
-  if (!http_head_get(&r->head, HTTP_COOKIE))
+  const struct http_field *first = http_head_get(&r->head, HTTP_COOKIE);
+  if (!first || http_field_is_hop_by_hop(&r->head, first))
     return true;
   struct slice cookies = joined(r, HTTP_COOKIE, SLICE("; "), SLICE_NONE);
   f->put(f, SLICE("cookie"), cookies);
@@ -85,14 +100,18 @@ static bool put_forwarded_for(struct forward *f, struct request *r) {
   return list.data != NULL;
 }
 
+/* Ours, unless a trusted peer's has gone on. */
+static void put_own(struct forward *f, const struct request *r, enum http_name id,
+                    struct slice value) {
+  const struct http_field *theirs = http_head_get(&r->head, id);
+  if (value.len && !(theirs && forward_goes_on(r, theirs)))
+    f->put(f, http_name_text(id), value);
+}
+
 static void put_forwarded(struct forward *f, const struct request *r) {
-  const struct http_head *h = &r->head;
-  if (!r->trusted_peer || !http_head_get(h, HTTP_X_FORWARDED_PROTO))
-    f->put(f, SLICE("x-forwarded-proto"), r->secure ? SLICE("https") : SLICE("http"));
-  if (!r->trusted_peer || !http_head_get(h, HTTP_X_FORWARDED_HOST))
-    f->put(f, SLICE("x-forwarded-host"), h->authority);
-  if (r->local_port.len && (!r->trusted_peer || !http_head_get(h, HTTP_X_FORWARDED_PORT)))
-    f->put(f, SLICE("x-forwarded-port"), r->local_port);
+  put_own(f, r, HTTP_X_FORWARDED_PROTO, r->secure ? SLICE("https") : SLICE("http"));
+  put_own(f, r, HTTP_X_FORWARDED_HOST, r->head.authority);
+  put_own(f, r, HTTP_X_FORWARDED_PORT, r->local_port);
 }
 
 bool forward_fields(struct forward *f, struct request *r) {

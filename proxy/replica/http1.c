@@ -22,9 +22,12 @@ static struct request *detach(struct replica_connection *rc) {
 }
 
 static void lost_before_head(struct replica_connection *rc, const char *why, bool refused) {
+  bool heard = rc->heard;
   struct request *r = detach(rc);
-  if (r)
-    loss_before_head(r, why, refused);
+  if (!r)
+    return;
+  r->lease_reused = r->lease_reused && !heard; /* it has been looked at: not to be sent again */
+  loss_before_head(r, why, refused);
 }
 
 static void broke_in_body(struct replica_connection *rc) {
@@ -66,11 +69,13 @@ static enum err parse_head(struct replica_connection *rc, struct slice in, struc
   return e ? e : h->status == 101 && !granted ? ERR_SYNTAX : OK;
 }
 
-static void final_head(struct replica_connection *rc, struct http_head *h) {
+/* `more`: bytes came behind the head. */
+static void final_head(struct replica_connection *rc, struct http_head *h, bool more) {
   struct request *r = rc->request;
   http1_body_init(&rc->body, h);
   rc->head_seen = true;
-  rc->reusable = h->keep_alive && r->head.framing != HTTP_TUNNEL;
+  rc->reusable =
+      h->keep_alive && r->head.framing != HTTP_TUNNEL && !(more && h->framing == HTTP_NO_BODY);
   rc->tunnel = h->framing == HTTP_TUNNEL;
   rc->link.cut = rc->tunnel;
   deadline_clear(&rc->link.deadline);
@@ -99,7 +104,7 @@ static size_t read_head(struct replica_connection *rc, struct slice in) {
   if (http_head_is_interim(&h))
     request_response_head(rc->request, &h);
   else
-    final_head(rc, &h);
+    final_head(rc, &h, n < in.len);
   return n;
 }
 

@@ -76,6 +76,7 @@ struct worker_cell {
   _Alignas(CELL_ALIGN) cell_t connections, connections_total, tls_handshakes, tls_failures;
   cell_t requests_http1, requests_http2, bad_requests, unauthorized, forbidden, unknown_host;
   cell_t limited, paced, log_lines_dropped;
+  cell_t heads_too_large, head_timeouts, body_timeouts, write_stalls, idle_closed;
 };
 
 static_assert(sizeof(struct worker_cell) % CELL_ALIGN == 0, "no two workers write to one line");

@@ -256,7 +256,17 @@ void request_body_end(struct request *r) {
     request_wake(r);
 }
 
+static bool names(struct slice list, struct slice name) {
+  struct slice one;
+  while (slice_list_next(&list, &one))
+    if (slice_equal_nocase(one, name))
+      return true;
+  return false;
+}
+
 void request_trailer(struct request *r, struct pipe *p, struct slice name, struct slice value) {
+  if (!http_field_may_trail(name) || (p == &r->response_pipe && names(r->answer_hops, name)))
+    return;
   if (!p->trailers)
     p->trailers = arena_alloc(&r->arena, REQUEST_TRAILERS_MAX * sizeof *p->trailers);
   struct slice n = arena_copy(&r->arena, name), v = arena_copy(&r->arena, value);

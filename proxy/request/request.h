@@ -146,6 +146,7 @@ struct request {
   /* bodies */
   struct pipe request_pipe, response_pipe;
   struct http_head *answer; /* the replica's head while the response steps run */
+  struct slice answer_hops; /* what its Connection names, for its trailers; in the arena */
   int interims;             /* passed on */
   bool response_started;    /* something of the final answer went to the client */
   bool replica_head_seen;
@@ -174,7 +175,8 @@ void request_refuse(struct request *r, struct failure f);
  * when one of these returns (a body over its limit, no memory). */
 void request_body(struct request *r, struct slice bytes);
 void request_body_end(struct request *r);
-/* A trailer field of the body, copied. Those over REQUEST_TRAILERS_MAX are dropped. */
+/* A trailer field of a body, copied. Dropped are those over REQUEST_TRAILERS_MAX, those that may
+ * not stand there, and those that the answer's Connection names. */
 void request_trailer(struct request *r, struct pipe *p, struct slice name, struct slice value);
 
 /* Resumes the step that waits; posted. */

@@ -1,4 +1,6 @@
 /* The way back of an answer's head. */
+#include <string.h>
+
 #include "proxy/request/account.h"
 #include "proxy/request/answer.h"
 #include "proxy/request/fleet.h"
@@ -21,6 +23,26 @@ static bool stays_behind(const struct request *r, const struct http_field *f) {
                             SLICE("access-control-"));
 }
 
+/* Trailers come when the head has gone. */
+static enum err remember_hops(struct request *r, const struct http_head *h) {
+  if (h->framing != HTTP_CHUNKED || !http_head_get(h, HTTP_CONNECTION))
+    return OK;
+  size_t bytes = 0;
+  for (int i = 0; i < h->field_count; i++)
+    bytes += h->fields[i].id == HTTP_CONNECTION ? h->fields[i].value.len + 1 : 0;
+  char *list = arena_alloc(&r->arena, bytes), *at = list;
+  if (!list)
+    return ERR_MEMORY;
+  for (int i = 0; i < h->field_count; i++)
+    if (h->fields[i].id == HTTP_CONNECTION) {
+      struct slice value = h->fields[i].value;
+      at = value.len ? mempcpy(at, value.data, value.len) : at;
+      *at++ = ',';
+    }
+  r->answer_hops = slice_of(list, bytes);
+  return OK;
+}
+
 /* In place: the array is the worker's, with room for what is added. First marked,
  * then moved, since the Connection field is asked about the others. */
 static void drop_fields(const struct request *r, struct http_head *h) {
@@ -38,8 +60,10 @@ static void drop_fields(const struct request *r, struct http_head *h) {
 
 bool step_rewrite(struct request *r) {
   struct http_head *h = r->answer;
+  enum err e = remember_hops(r, h);
   drop_fields(r, h);
-  enum err e = r->id.len ? http_head_add(h, SLICE("x-request-id"), r->id) : OK;
+  if (!e && r->id.len)
+    e = http_head_add(h, SLICE("x-request-id"), r->id);
   if (!e)
     e = answer_cors_fields(r, h);
   if (e)

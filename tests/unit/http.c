@@ -77,6 +77,8 @@ Test(http1, reads_what_is_said) {
   cr_assert_eq(request("GET / HTTP/1.0\r\n\r\n"), OK);
   cr_assert_not(head.keep_alive);
   cr_assert_eq(request("OPTIONS * HTTP/1.1\r\n" HOST "\r\n"), OK);
+  cr_assert_eq(request("OPTIONS http://h HTTP/1.1\r\n" HOST "\r\n"), OK);
+  cr_assert(slice_equal(head.target, SLICE("*")));
 }
 
 #define UPGRADE "Connection: keep-alive, Upgrade\r\nUpgrade: "
@@ -149,6 +151,20 @@ Test(http1, finds_the_end_of_a_head_however_it_arrives) {
   cr_assert_eq(http1_head_end(slice_str(text), &scanned), whole);
 }
 
+Test(http1, waits_for_nothing_behind_a_bare_lf) {
+  static const char *const bad[] = {"GET / HTTP/1.1\n", "\n", "GET / HTTP/1.1\r\nHost: h\n",
+                                    "HTTP/1.1 200 OK\r\n\n"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    size_t scanned = 0;
+    struct slice in = slice_str(bad[i]);
+    for (size_t n = 0; n < in.len; n++)
+      cr_assert_eq(http1_head_end(slice_of(in.data, n), &scanned), 0);
+    cr_assert_eq(http1_head_end(in, &scanned), in.len);
+    cr_assert_eq(request(bad[i]), ERR_SYNTAX);
+    cr_assert_eq(response(bad[i], HTTP_GET), ERR_SYNTAX);
+  }
+}
+
 /* Feeds `text` in two parts; content and trailers to `out`; the last event. */
 static enum http1_event feed(const char *text, size_t cut, char *out) {
   struct http1_body b;
@@ -186,6 +202,9 @@ Test(http1, refuses_broken_chunks) {
   static const char *const bad[] = {"x\r\n",
                                     "\r\n",
                                     "5\nhello",
+                                    "5 \r\nhello\r\n",
+                                    "5 5\r\nhello\r\n",
+                                    "5 \t0;x\r\nhello\r\n",
                                     "1\r\nab\r\n",
                                     "1\r\na\n",
                                     "-1\r\n",
@@ -225,6 +244,24 @@ Test(http1, writes_within_its_bounds) {
   char chunk[HTTP1_CHUNK_HEAD_BYTES];
   cr_assert_eq(http1_chunk_head(chunk, 0xabc), 5);
   cr_assert_eq(memcmp(chunk, "abc\r\n", 5), 0);
+}
+
+Test(head, knows_an_authority) {
+  static const char *const good[] = {"h",     "h:",       "h:80",    "1.2.3.4",
+                                     "[::1]", "[::1]:80", "e%70.fr", "a_b-c.d~e,f;g"};
+  static const char *const bad[] = {"",       ":80",   "h:x",     "h:65536", "h:1:2", "a b",
+                                    "a@b",    "a/b",   "[::1",    "[]",      "[:::]", "[1:2]",
+                                    "[::1]x", "[a.b]", "[::1%1]", "%",       "a%2",   "a%zz"};
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+    cr_assert(http_is_authority(slice_str(good[i])), "%s", good[i]);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    cr_assert_not(http_is_authority(slice_str(bad[i])), "%s", bad[i]);
+}
+
+Test(head, knows_what_may_trail) {
+  cr_assert(http_field_may_trail(SLICE("X-Sum")) && http_field_may_trail(SLICE("grpc-status")));
+  cr_assert_not(http_field_may_trail(SLICE("Content-Length")));
+  cr_assert_not(http_field_may_trail(SLICE("SET-COOKIE")));
 }
 
 Test(head, knows_names_without_case) {
