@@ -45,6 +45,8 @@ static void readmit(struct request *r) {
 }
 
 void outlier_answered(struct request *r, int status) {
+  if (!r->replica)
+    return; /* a step has answered in its place */
   struct replica_shared *s = r->replica->shared;
   if (status >= 500) {
     outlier_failed(r);
