@@ -11,11 +11,11 @@
 #include "lib/base/dirs.h"
 #include "lib/fleet/token.h"
 #include "lib/store/store.h"
+#include "proxy/client/crowd.h"
 #include "proxy/config/config.h"
 #include "proxy/door.h"
 #include "proxy/request/request.h"
 #include "proxy/shares.h"
-#include "proxy/client/crowd.h"
 #include "proxy/steps/pace.h"
 #include "proxy/worker.h"
 

@@ -12,6 +12,14 @@ bool slice_list_next(struct slice *rest, struct slice *element) {
   return false;
 }
 
+bool slice_list_has(struct slice list, struct slice element) {
+  struct slice one;
+  while (slice_list_next(&list, &one))
+    if (slice_equal_nocase(one, element))
+      return true;
+  return false;
+}
+
 bool slice_decimal(struct slice s, long long *value) {
   long long v = 0;
   if (s.len == 0)

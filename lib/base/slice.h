@@ -57,6 +57,8 @@ static inline struct slice slice_trim(struct slice s) {
 /* Cuts the next element of a comma-separated list (RFC 9110, 5.6.1) from *rest,
  * trimmed; empty elements are skipped.  False when none is left. */
 bool slice_list_next(struct slice *rest, struct slice *element);
+/* Whether such a list has the element; ASCII case is ignored. */
+bool slice_list_has(struct slice list, struct slice element);
 
 /* Decimal digits only, at least one, no sign; false on anything else and on
  * overflow of 63 bits. */

@@ -174,12 +174,9 @@ struct slice http_head_value(const struct http_head *h, enum http_name id) {
 bool http_head_lists(const struct http_head *h, enum http_name id, struct slice element) {
   if (never_seen(h, id))
     return false;
-  for (int i = 0; i < h->field_count; i++) {
-    struct slice rest = h->fields[i].value, one;
-    while (h->fields[i].id == id && slice_list_next(&rest, &one))
-      if (slice_equal_nocase(one, element))
-        return true;
-  }
+  for (int i = 0; i < h->field_count; i++)
+    if (h->fields[i].id == id && slice_list_has(h->fields[i].value, element))
+      return true;
   return false;
 }
 
@@ -203,6 +200,10 @@ bool http_field_is_hop_by_hop(const struct http_head *h, const struct http_field
   default:
     return http_head_lists(h, HTTP_CONNECTION, f->name);
   }
+}
+
+bool http_name_is_ambiguous(struct slice name) {
+  return memchr(name.data, '_', name.len) != NULL;
 }
 
 bool http_field_may_trail(struct slice name) {

@@ -126,6 +126,9 @@ bool http_head_is_interim(const struct http_head *h);
  * upgrade, http2-settings, proxy-authenticate, proxy-authorization) and whatever
  * the head's Connection fields list. */
 bool http_field_is_hop_by_hop(const struct http_head *h, const struct http_field *f);
+/* Whether it has an underscore: where names become variables that is a hyphen, and what we drop or
+ * say ourselves would come in by that door. Never empty. */
+bool http_name_is_ambiguous(struct slice name);
 /* Whether a field may stand behind a body (RFC 9110, 6.5.1): none that says how the message is
  * framed, routed or controlled, who asks, or what the content is. */
 bool http_field_may_trail(struct slice name);

@@ -89,10 +89,10 @@ enum err option_source_read(const char *path, struct option_source *s, struct bu
 enum err option_source_text(const char *label, struct slice text, struct option_source *s,
                             struct buf *why) {
   *s = (struct option_source){.path = label, .len = text.len};
-  s->text = text.len <= OPTION_FILE_BYTES_MAX ? strndup(text.data, text.len) : NULL;
+  s->text = text.len <= OPTION_FILE_BYTES_MAX ? malloc(text.len + 1) : NULL;
   if (!s->text)
     return ERR_MEMORY;
-  s->len = strlen(s->text);
+  *(char *)mempcpy(s->text, text.data, text.len) = '\0';
   return parse(s, why);
 }
 

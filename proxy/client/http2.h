@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/slice.h"
 #include "lib/http/head.h"
 #include "lib/net/loop.h"
-#include "lib/base/clock.h"
 #include "proxy/client/http2_guard.h"
 #include "proxy/client/http2_memory.h"
 

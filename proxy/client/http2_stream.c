@@ -89,8 +89,6 @@ void http2_stream_field(struct http2_stream *st, struct slice name, struct slice
     st->too_large = true;
   if (st->too_large)
     return;
-  if (memchr(name.data, '_', name.len)) /* many servers take it for a '-' */
-    return;
   struct arena *arena = &st->request->arena;
   bool pseudo = name.len && name.data[0] == ':';
   enum http_name id = http_name_find(name);
@@ -150,6 +148,16 @@ static void watch_output(struct http2_stream *st, bool waits, bool taken) {
   }
 }
 
+static void refuse_large(struct http2_stream *st) {
+  cell_add(&st->session->client->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
+  request_refuse(
+      st->request,
+      (struct failure){.status = 431,
+                       .type = "invalid_request_error",
+                       .code = "header_fields_too_large",
+                       .message = "The request has too many or too large header fields."});
+}
+
 void http2_stream_begin(struct http2_stream *st, bool ended) {
   struct request *r = st->request;
   cell_add(&st->session->client->worker->cell->requests_http2, 1);
@@ -160,11 +168,7 @@ void http2_stream_begin(struct http2_stream *st, bool ended) {
   bool good = head_complete(&st->head, ended);
   r->head = st->head;
   if (st->too_large)
-    request_refuse(
-        r, (struct failure){.status = 431,
-                            .type = "invalid_request_error",
-                            .code = "header_fields_too_large",
-                            .message = "The request has too many or too large header fields."});
+    refuse_large(st);
   else if (!good)
     request_refuse(r, (struct failure){.status = 400,
                                        .type = "invalid_request_error",

@@ -13,12 +13,6 @@ static bool forwarding(enum http_name id) {
          id == HTTP_X_FORWARDED_PORT || id == HTTP_X_FORWARDED_PROTO || id == HTTP_X_REAL_IP;
 }
 
-/* Where names become variables an underscore is a hyphen: what we drop or say ourselves would
- * come in by that door. */
-static bool has_underscore(struct slice name) {
-  return memchr(name.data, '_', name.len) != NULL;
-}
-
 static bool is_forwarded(struct slice name) {
   static const struct slice prefix = SLICE("x-forwarded-");
   return name.len > prefix.len && slice_equal_nocase(slice_of(name.data, prefix.len), prefix);
@@ -27,7 +21,7 @@ static bool is_forwarded(struct slice name) {
 bool forward_goes_on(const struct request *r, const struct http_field *f) {
   switch (f->id) {
   case HTTP_OTHER:
-    if (has_underscore(f->name) || (is_forwarded(f->name) && !r->trusted_peer))
+    if (http_name_is_ambiguous(f->name) || (is_forwarded(f->name) && !r->trusted_peer))
       return false;
     break;
   case HTTP_ACCEPT:

@@ -258,16 +258,15 @@ void request_body_end(struct request *r) {
     request_wake(r);
 }
 
-static bool names(struct slice list, struct slice name) {
-  struct slice one;
-  while (slice_list_next(&list, &one))
-    if (slice_equal_nocase(one, name))
-      return true;
-  return false;
+/* Not what is of the connection, nor what may pass for something else. */
+static bool trailer_goes_on(const struct request *r, const struct pipe *p, struct slice name) {
+  return http_field_may_trail(name) &&
+         (p == &r->response_pipe ? !slice_list_has(r->answer_hops, name)
+                                 : !http_name_is_ambiguous(name));
 }
 
 void request_trailer(struct request *r, struct pipe *p, struct slice name, struct slice value) {
-  if (!http_field_may_trail(name) || (p == &r->response_pipe && names(r->answer_hops, name)))
+  if (!trailer_goes_on(r, p, name))
     return;
   if (!p->trailers)
     p->trailers = arena_alloc(&r->arena, REQUEST_TRAILERS_MAX * sizeof *p->trailers);

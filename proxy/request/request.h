@@ -178,7 +178,7 @@ void request_refuse(struct request *r, struct failure f);
 void request_body(struct request *r, struct slice bytes);
 void request_body_end(struct request *r);
 /* A trailer field of a body, copied. Dropped are those over REQUEST_TRAILERS_MAX, those that may
- * not stand there, and those that the answer's Connection names. */
+ * not stand there, those that the answer's Connection names, and a client's with underscores. */
 void request_trailer(struct request *r, struct pipe *p, struct slice name, struct slice value);
 
 /* Resumes the step that waits; posted. */

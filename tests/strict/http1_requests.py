@@ -165,6 +165,7 @@ CHUNKS = [
     chunked("chunk extensions go no further", "7.1.1", b'2;a=b;c="d e"\r\nok\r\n0;x\r\n\r\n', b"ok", lacks=(b"a=b", b"d e")),
     chunked("chunk extension behind white space", "7.1.1", b"2 ;a = b\r\nok\r\n0\r\n\r\n", b"ok"),
     chunked("trailers go on", "7.1.2", b"2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n", b"okX-Sum: 1\r\n"),
+    chunked("trailers with an underscore go no further", "issue", b"2\r\nok\r\n0\r\nX_Forwarded_For: 6.6.6.6\r\nX-Sum: 1\r\n\r\n", b"okX-Sum: 1\r\n"),
     chunked("trailers of framing go no further", "6.5.1 of 9110", b"2\r\nok\r\n0\r\nContent-Length: 9\r\nTransfer-Encoding: x\r\n"
             b"Trailer: y\r\n\r\n", b"ok"),
     chunked("trailers of routing go no further", "6.5.1 of 9110", b"2\r\nok\r\n0\r\nHost: evil\r\nConnection: x\r\nUpgrade: h2c\r\n"

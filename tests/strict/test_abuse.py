@@ -135,12 +135,14 @@ def test_made_you_reset_is_cut_off(edge):
 
 
 def test_an_hpack_bomb_is_an_answer_of_431(edge):
+    before = limited(edge, "head_size")
     with Neighbour(edge):
         wire = Wire(edge.connect(True, "h2"))
         for i in range(50):
             wire.send(hpack_bomb(i))
             assert wire.until(lambda: 2 * i + 1 in wire.over) and wire.status[2 * i + 1] == 431
         wire.close()
+    assert limited(edge, "head_size") == before + 50
 
 
 def test_streams_of_a_closed_window_are_ended(edge):

@@ -147,3 +147,10 @@ Test(option, the_example_is_good) {
   cr_assert_eq(load(out.data), OK, "%s\n%s", fault(), out.data);
   buf_free(&out);
 }
+
+Test(option, a_text_does_not_end_at_a_nul) {
+  buf_clear(&errors);
+  cr_assert_eq(option_load_text(&table, "record", SLICE("{}\0nonsense"), &thing, &errors),
+               ERR_SYNTAX);
+  cr_assert(strstr(errors.data, "record:1:"), "%s", errors.data);
+}
