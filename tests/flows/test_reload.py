@@ -123,8 +123,9 @@ def test_many_reloads_lose_no_request_and_cut_no_stream(h):
             eventually(lambda: h.errors().count("is in force") > taken)
         else:
             reload(h, edit)
+        for s in streams:
+            s.go_on()
     for s in streams:
-        s.go_on()
         s.close()
     assert sum(load.end() for load in loads) >= RELOADS
     assert f'headrace_reloads_total{{outcome="taken"}} {RELOADS}' in h.admin("/metrics")[1]
