@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -32,6 +34,8 @@ struct admin {
   struct scheduler *scheduler;
   struct list asked; /* for status */
   char *socket_path;
+  admin_reload_fn reload;
+  void *reload_user;
   bool stopping;
 };
 
@@ -157,6 +161,29 @@ static void on_other(struct evhttp_request *r, void *user) {
   buf_free(&b);
 }
 
+/* What changes something is not for whoever reaches a port of this machine. */
+static bool came_by_socket(struct evhttp_request *r) {
+  struct sockaddr_storage own = {0};
+  socklen_t len = sizeof own;
+  struct bufferevent *link = evhttp_connection_get_bufferevent(evhttp_request_get_connection(r));
+  return getsockname(bufferevent_getfd(link), (struct sockaddr *)&own, &len) == 0 &&
+         own.ss_family == AF_UNIX;
+}
+
+static void on_reload(struct evhttp_request *r, void *user) {
+  struct admin *a = user;
+  struct buf why = BUF_INIT(PAGE_BYTES_MAX);
+  if (evhttp_request_get_command(r) != EVHTTP_REQ_POST)
+    answer_error(r, 405, "method_not_allowed", "Reloading is a POST.");
+  else if (!came_by_socket(r))
+    answer_error(r, 403, "access_denied", "Reloading is asked for on admin.socket.");
+  else if (a->reload && a->reload(a->reload_user, &why))
+    answer_text(r, 200, "the new configuration is in force\n");
+  else
+    answer(r, 409, "text/plain; charset=utf-8", &why);
+  buf_free(&why);
+}
+
 static enum err open_socket(struct admin *a, const char *text, struct buf *why) {
   struct address address;
   enum err e = address_parse(text, &address);
@@ -187,13 +214,13 @@ static enum err open_all(struct admin *a, const struct config_admin *c, struct b
 }
 
 enum err admin_new(struct loop *loop, const struct config_admin *config, struct store *store,
-                   const struct edge *edge, struct scheduler *scheduler, struct admin **out,
-                   struct buf *why) {
+                   const struct edge *edge, struct scheduler *scheduler,
+                   const struct report_reloads *reloads, struct admin **out, struct buf *why) {
   struct admin *a = calloc(1, sizeof *a);
   if (!a)
     return ERR_MEMORY;
   a->loop = loop;
-  a->report = (struct report){edge, scheduler, store};
+  a->report = (struct report){edge, scheduler, store, reloads};
   a->store = store;
   a->scheduler = scheduler;
   list_init(&a->asked);
@@ -202,7 +229,7 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
     free(a);
     return ERR_MEMORY;
   }
-  evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+  evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
   evhttp_set_max_headers_size(a->http, REQUEST_BYTES_MAX);
   evhttp_set_max_body_size(a->http, REQUEST_BYTES_MAX);
   evhttp_set_timeout(a->http, 10);
@@ -210,6 +237,7 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
   evhttp_set_cb(a->http, "/ready", on_ready, a);
   evhttp_set_cb(a->http, "/metrics", on_metrics, a);
   evhttp_set_cb(a->http, "/status", on_status, a);
+  evhttp_set_cb(a->http, "/reload", on_reload, a);
   evhttp_set_gencb(a->http, on_other, a);
   enum err e = open_all(a, config, why);
   if (e)
@@ -217,6 +245,11 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
   else
     *out = a;
   return e;
+}
+
+void admin_on_reload(struct admin *a, admin_reload_fn reload, void *user) {
+  a->reload = reload;
+  a->reload_user = user;
 }
 
 void admin_stopping(struct admin *a) {

@@ -1,5 +1,5 @@
 /* The operator's door: HTTP on a Unix socket, and optionally on loopback TCP.
- * /health /ready /metrics /status /explain/NAME. */
+ * /health /ready /metrics /status /explain/NAME, and on the Unix socket only POST /reload. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,14 +11,19 @@ struct buf;
 struct config_admin;
 struct edge;
 struct loop;
+struct report_reloads;
 struct scheduler;
 struct store;
 
 /* Without edge or scheduler (NULL) the process has not that role. All outlive it. On error *why
  * names the address and the remedy. */
 enum err admin_new(struct loop *loop, const struct config_admin *config, struct store *store,
-                   const struct edge *edge, struct scheduler *scheduler, struct admin **out,
+                   const struct edge *edge, struct scheduler *scheduler,
+                   const struct report_reloads *reloads, struct admin **out,
                    struct buf *why) MUST_CHECK;
+/* What POST /reload does: true, or false and *why. To be set before the loop runs. */
+typedef bool (*admin_reload_fn)(void *user, struct buf *why);
+void admin_on_reload(struct admin *a, admin_reload_fn reload, void *user);
 /* From now on /ready says no. */
 void admin_stopping(struct admin *a);
 /* Accepts NULL; returns NULL. */

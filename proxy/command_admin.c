@@ -40,8 +40,9 @@ static void read_all(int fd, struct buf *b) {
     buf_add(b, slice_of(part, (size_t)n));
 }
 
-/* The body of GET path, in *b from *body; the status, or 0 when nobody answers. */
-static int get(const char *config_path, const char *path, struct buf *b, const char **body) {
+/* The body of the answer, in *b from *body; the status, or 0 when nobody answers. */
+static int ask(const char *config_path, const char *method, const char *path, struct buf *b,
+               const char **body) {
   struct buf errors = BUF_INIT(1 << 16);
   struct file *f = NULL;
   if (file_load(config_path, &f, &errors) != OK) {
@@ -59,12 +60,17 @@ static int get(const char *config_path, const char *path, struct buf *b, const c
   file_free(f);
   if (fd < 0)
     return 0;
-  if (dprintf(fd, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path) > 0)
+  if (dprintf(fd, "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", method, path) >
+      0)
     read_all(fd, b);
   close(fd);
   const char *end = b->data ? strstr(b->data, "\r\n\r\n") : NULL;
   *body = end ? end + 4 : "";
   return end && b->len > 12 ? atoi(b->data + 9) : 0;
+}
+
+static int get(const char *config_path, const char *path, struct buf *b, const char **body) {
+  return ask(config_path, "GET", path, b, body);
 }
 
 static void print_endpoint(const json_t *e) {
@@ -116,6 +122,19 @@ int command_explain(const char *path, const char *endpoint, bool json) {
   else if (status == 404)
     fprintf(stderr, "headrace: there is no endpoint \"%s\"; headrace status lists them\n",
             endpoint);
+  buf_free(&b);
+  return status == 200 ? 0 : 1;
+}
+
+int command_reload(const char *path) {
+  struct buf b = BUF_INIT(ANSWER_BYTES_MAX);
+  const char *body;
+  int status = ask(path, "POST", "/reload", &b, &body);
+  if (status == 200)
+    fputs(body, stdout);
+  else
+    fprintf(stderr, "%sheadrace: nothing has changed: the process goes on with what it has\n",
+            status ? body : "");
   buf_free(&b);
   return status == 200 ? 0 : 1;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -17,8 +18,11 @@
 enum { SOCKETS_MAX = 256 };
 
 struct door {
-  struct client_door client;
+  struct client_door *client;
   struct address address;
+  int mode;       /* of a Unix socket's file */
+  int kept;       /* its place in the doors before, whose sockets it goes on with; or -1 */
+  bool owns_file; /* of a Unix socket: is unlinked with it */
   int sockets[SOCKETS_MAX]; /* one per worker; -1: taken */
 };
 
@@ -27,7 +31,7 @@ struct doors {
   struct door *doors;
 };
 
-static enum err tls_open(const struct config_listener *c, struct door *d, struct buf *why) {
+static enum err tls_open(const struct config_listener *c, struct client_door *d, struct buf *why) {
   struct tls_pair pairs[TLS_PAIRS_MAX];
   struct selfsign_paths own;
   static const char *const versions[] = {"1.2", "1.3"};
@@ -46,7 +50,7 @@ static enum err tls_open(const struct config_listener *c, struct door *d, struct
     pairs[0] = (struct tls_pair){own.certificate, own.key};
     s.pair_count = 1;
   }
-  return tls_context_new(&s, &d->client.tls, why);
+  return tls_context_new(&s, &d->tls, why);
 }
 
 static enum err sockets_open(const struct config_listener *c, struct door *d, int workers,
@@ -65,23 +69,55 @@ static enum err sockets_open(const struct config_listener *c, struct door *d, in
   return OK;
 }
 
-static enum err door_open(const struct config_listener *c, struct door *d, int workers,
-                          struct buf *why) {
+static enum err client_open(const struct config_listener *c, struct door *d, struct buf *why) {
+  d->client = calloc(1, sizeof *d->client);
+  if (!d->client)
+    return ERR_MEMORY;
+  atomic_store(&d->client->refs, 1);
+  d->client->http2 = c->http2;
+  int port = address_port((struct sockaddr *)&d->address.storage);
+  if (port)
+    snprintf(d->client->port, sizeof d->client->port, "%d", port);
+  return c->tls ? tls_open(c, d->client, why) : OK;
+}
+
+static bool same_address(const struct address *a, const struct address *b) {
+  return a->len == b->len && a->both_families == b->both_families &&
+         memcmp(&a->storage, &b->storage, a->len) == 0;
+}
+
+/* The door before at the same address, unless another one goes on with it already. */
+static int door_before(const struct doors *all, const struct door *d, const struct doors *before) {
+  for (int i = 0; before && i < before->count; i++) {
+    bool used = false;
+    for (const struct door *o = all->doors; o < d; o++)
+      used = used || o->kept == i;
+    if (!used && same_address(&before->doors[i].address, &d->address))
+      return i;
+  }
+  return -1;
+}
+
+static enum err door_open(struct doors *all, const struct config_listener *c, struct door *d,
+                          const struct doors *before, struct buf *why) {
+  d->kept = -1;
+  d->mode = (int)c->mode;
   for (int i = 0; i < SOCKETS_MAX; i++)
     d->sockets[i] = -1;
   enum err e = address_parse(c->address, &d->address);
-  if (!e && c->tls)
-    e = tls_open(c, d, why);
   if (!e)
-    e = sockets_open(c, d, workers, why);
-  d->client.http2 = c->http2;
-  int port = address_port((struct sockaddr *)&d->address.storage);
-  if (port)
-    snprintf(d->client.port, sizeof d->client.port, "%d", port);
+    e = client_open(c, d, why);
+  if (!e)
+    d->kept = door_before(all, d, before);
+  if (e || d->kept >= 0)
+    return e;
+  e = sockets_open(c, d, all->workers, why);
+  d->owns_file = d->address.storage.ss_family == AF_UNIX && d->sockets[0] >= 0;
   return e;
 }
 
-enum err doors_open(const struct config *c, int workers, struct doors **out, struct buf *why) {
+enum err doors_open(const struct config *c, int workers, const struct doors *before,
+                    struct doors **out, struct buf *why) {
   struct doors *d = calloc(1, sizeof *d);
   if (!d)
     return ERR_MEMORY;
@@ -90,7 +126,7 @@ enum err doors_open(const struct config *c, int workers, struct doors **out, str
   enum err e = d->doors ? OK : ERR_MEMORY;
   for (int i = 0; !e && i < c->listener_count; i++) {
     d->count++;
-    e = door_open(&c->listeners[i], &d->doors[i], workers, why);
+    e = door_open(d, &c->listeners[i], &d->doors[i], before, why);
   }
   if (e)
     doors_free(d);
@@ -99,15 +135,30 @@ enum err doors_open(const struct config *c, int workers, struct doors **out, str
   return e;
 }
 
+void doors_succeed(struct doors *now, struct doors *before) {
+  for (int i = 0; i < now->count; i++) {
+    struct door *d = &now->doors[i], *o = d->kept >= 0 ? &before->doors[d->kept] : NULL;
+    if (!o)
+      continue;
+    memcpy(d->sockets, o->sockets, sizeof d->sockets);
+    for (int k = 0; k < SOCKETS_MAX; k++)
+      o->sockets[k] = -1;
+    d->owns_file = o->owns_file;
+    o->owns_file = false;
+    if (d->owns_file && d->mode != o->mode)
+      chmod(d->address.text + 5, (mode_t)d->mode);
+  }
+}
+
 struct doors *doors_free(struct doors *d) {
   if (!d)
     return NULL;
   for (int i = 0; i < d->count; i++) {
-    tls_context_free(d->doors[i].client.tls);
+    client_door_unref(d->doors[i].client);
     for (int k = 0; k < d->workers; k++)
       if (d->doors[i].sockets[k] >= 0)
         close(d->doors[i].sockets[k]);
-    if (d->doors[i].address.storage.ss_family == AF_UNIX)
+    if (d->doors[i].owns_file)
       unlink(d->doors[i].address.text + 5);
   }
   free(d->doors);
@@ -119,8 +170,12 @@ int doors_count(const struct doors *d) {
   return d->count;
 }
 
-const struct client_door *doors_at(const struct doors *d, int i) {
-  return &d->doors[i].client;
+struct client_door *doors_at(const struct doors *d, int i) {
+  return d->doors[i].client;
+}
+
+int doors_kept(const struct doors *d, int i) {
+  return d->doors[i].kept;
 }
 
 int doors_take_socket(struct doors *d, int i, int worker) {

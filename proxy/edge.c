@@ -14,6 +14,7 @@
 #include "proxy/client/crowd.h"
 #include "proxy/config/config.h"
 #include "proxy/door.h"
+#include "proxy/file.h"
 #include "proxy/request/request.h"
 #include "proxy/shares.h"
 #include "proxy/steps/pace.h"
@@ -158,10 +159,21 @@ static void endpoint_went(void *user, const char *name) {
   endpoint_drop(e);
 }
 
+static void doors_enter(struct edge *edge) {
+  for (int i = 0; !edge->doors_open && i < edge->worker_count; i++) {
+    struct worker_change *c = worker_change_new(edge->workers[i], NULL, edge->doors);
+    if (!c)
+      abort(); /* nobody would be let in */
+    worker_change_send(c, edge->doors);
+  }
+  edge->doors_open = true;
+}
+
 static void open_doors(struct edge *edge) {
   for (int i = 0; i < edge->worker_count; i++)
-    if (worker_open_doors(edge->workers[i], edge->known) != OK)
-      abort(); /* nobody would be let in */
+    if (worker_known(edge->workers[i], edge->known) != OK)
+      abort(); /* nobody would be served */
+  doors_enter(edge);
 }
 
 /* Who connects before that waits a moment, rather than hear that we know nothing. */
@@ -286,7 +298,7 @@ static enum err workers_open(struct edge *edge, struct buf *why) {
   int count = edge->config->workers ? (int)edge->config->workers : cores > 0 ? (int)cores : 1;
   if (count > WORKERS_MAX)
     count = WORKERS_MAX;
-  enum err e = doors_open(edge->config, count, &edge->doors, why);
+  enum err e = doors_open(edge->config, count, NULL, &edge->doors, why);
   if (e)
     return e;
   size_t bytes = sizeof *edge->cells * (size_t)count;
@@ -297,8 +309,7 @@ static enum err workers_open(struct edge *edge, struct buf *why) {
   memset(edge->cells, 0, bytes);
   edge->process.worker_count = count;
   for (int i = 0; !e && i < count; i++) {
-    e = worker_new(&edge->process, i, &edge->cells[i], edge->doors, edge->log_fd,
-                   &edge->workers[i]);
+    e = worker_new(&edge->process, i, &edge->cells[i], edge->log_fd, &edge->workers[i]);
     edge->worker_count += !e;
   }
   return e;
@@ -357,6 +368,38 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
                                      .link = link_changed};
   store_watch(store, &edge->watch);
   *out = edge;
+  return OK;
+}
+
+/* All that can fail, before anything changes. */
+static enum err changes_prepare(struct edge *e, struct file *file, const struct doors *doors,
+                                struct worker_change **changes) {
+  for (int i = 0; i < e->worker_count; i++) {
+    changes[i] = worker_change_new(e->workers[i], file, e->doors_open ? doors : NULL);
+    if (!changes[i])
+      return ERR_MEMORY;
+  }
+  return OK;
+}
+
+enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
+  struct worker_change *changes[WORKERS_MAX] = {0};
+  struct doors *doors = NULL;
+  enum err err = doors_open(&file->config, e->worker_count, e->doors, &doors, why);
+  if (!err)
+    err = changes_prepare(e, file, doors, changes);
+  if (err) {
+    for (int i = 0; i < e->worker_count; i++)
+      worker_change_free(changes[i]);
+    doors_free(doors);
+    return err;
+  }
+  doors_succeed(doors, e->doors);
+  for (int i = 0; i < e->worker_count; i++)
+    worker_change_send(changes[i], doors);
+  doors_free(e->doors);
+  e->doors = doors;
+  e->config = e->process.config = &file->config;
   return OK;
 }
 

@@ -12,6 +12,7 @@ struct config;
 struct edge;
 struct endpoint_record;
 struct endpoint_shared;
+struct file;
 struct loop;
 struct replica_shared;
 struct store;
@@ -21,6 +22,10 @@ struct worker_cell;
  * this proxy) outlive it. On error *why says what and how to mend it. */
 enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
                   const char *id, struct edge **out, struct buf *why) MUST_CHECK;
+/* From now on goes by another configuration: all workers, or, on error (*why says what and how to
+ * mend it), none. Connections and requests that are there stay. `file` outlives this one's stay in
+ * force; each worker keeps a reference until it has the next. */
+enum err edge_reload(struct edge *e, struct file *file, struct buf *why) MUST_CHECK;
 /* Lets requests end, then `done` from the loop; with `now` they are cut off. May be called again
  * to hurry. */
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user);

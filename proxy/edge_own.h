@@ -41,7 +41,7 @@ struct edge {
   int64_t incarnation;
   struct token_set *tokens;
   usec_t tokens_us; /* when shares of their limits were asked for */
-  bool known, endpoints_known, tokens_stale;
+  bool known, endpoints_known, tokens_stale, doors_open;
   void (*done)(void *user);
   void *user;
 };

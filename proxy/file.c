@@ -79,20 +79,33 @@ __attribute__((constructor)) static void put_rows_together(void) {
                                               .help = "The endpoints, by name."};
 }
 
-enum err file_load(const char *path, struct file **out, struct buf *errors) {
+enum err file_reload(const char *path, const struct file *running, struct file **out,
+                     struct buf *errors) {
   struct file *f = calloc(1, sizeof *f);
   if (!f)
     return ERR_MEMORY;
-  enum err e = option_load_file(&file_table, path, f, errors);
+  enum err e = running ? option_reload_file(&file_table, path, running, f, errors)
+                       : option_load_file(&file_table, path, f, errors);
   if (e)
     free(f);
   else
     *out = f;
+  if (!e)
+    atomic_store(&f->refs, 1);
   return e;
 }
 
+enum err file_load(const char *path, struct file **out, struct buf *errors) {
+  return file_reload(path, NULL, out, errors);
+}
+
+struct file *file_ref(struct file *f) {
+  atomic_fetch_add(&f->refs, 1);
+  return f;
+}
+
 struct file *file_free(struct file *f) {
-  if (!f)
+  if (!f || atomic_fetch_sub(&f->refs, 1) > 1)
     return NULL;
   for (int i = 0; i < f->endpoint_count; i++)
     endpoint_def_unref(f->endpoints[i]);

@@ -16,6 +16,7 @@ static const char usage[] =
     "\n"
     "  run                      proxy and scheduler in one process\n"
     "  proxy, scheduler         one role of a fleet, over Redis\n"
+    "  reload                   the running process reads its configuration again\n"
     "  check                    say what is wrong in a configuration\n"
     "  config                   print the effective values\n"
     "  schema                   print the JSON Schema of the configuration\n"
@@ -79,6 +80,8 @@ int main(int argc, char **argv) {
     return command_reference();
   if (strcmp(command, "example") == 0)
     return command_example();
+  if (strcmp(command, "reload") == 0)
+    return command_reload(path);
   if (strcmp(command, "status") == 0)
     return command_status(path, json);
   if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0)

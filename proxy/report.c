@@ -222,10 +222,20 @@ static void store_numbers(const struct store *s, struct exposition *x) {
         (double)(s->alone ? 1 : link->proxies));
 }
 
+static void reload_numbers(const struct report_reloads *n, struct exposition *x) {
+  exposition_family(x, "headrace_reloads", METRIC_COUNTER,
+                    "Times the configuration was read again, by outcome.");
+  exposition_value(x, (const char *[]){"outcome", "taken", NULL}, (double)n->taken);
+  exposition_value(x, (const char *[]){"outcome", "refused", NULL}, (double)n->refused);
+  value(x, "headrace_config_read_time_seconds", METRIC_GAUGE,
+        "When the configuration in force was read.", (double)n->last_us / USEC_PER_S);
+}
+
 void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
   struct exposition x = {.out = out, .openmetrics = openmetrics};
   const struct edge *e = r->edge;
   store_numbers(r->store, &x);
+  reload_numbers(r->reloads, &x);
   if (r->scheduler)
     value(&x, "headrace_leader", METRIC_GAUGE, "Whether this scheduler leads.",
           scheduler_leads(r->scheduler));

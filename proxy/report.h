@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct buf;
 struct edge;
@@ -14,6 +15,13 @@ struct report {
   const struct edge *edge;           /* NULL: it is no proxy */
   const struct scheduler *scheduler; /* NULL: it is no scheduler */
   const struct store *store;
+  const struct report_reloads *reloads;
+};
+
+/* How often the configuration was read again. */
+struct report_reloads {
+  int64_t taken, refused;
+  int64_t last_us; /* wall clock, when what is in force was read */
 };
 
 /* Prometheus 0.0.4 or OpenMetrics 1.0.0. */

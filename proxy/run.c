@@ -14,6 +14,7 @@
 #include "proxy/edge.h"
 #include "proxy/file.h"
 #include "proxy/greeting.h"
+#include "proxy/report.h"
 #include "proxy/store_open.h"
 #include "scheduler/scheduler.h"
 
@@ -22,6 +23,7 @@ enum { MAIN_CHUNK_BYTES = 1 << 20, SHUTDOWN_GRACE_S = 30, LEAVE_MOST_S = 2 };
 /* From the ground up; taken down the other way round. */
 struct process_parts {
   struct file *file;
+  struct file *first; /* what is read at the start only lives there */
   const char *config_path;
   struct loop *loop;
   struct store *store;
@@ -31,7 +33,8 @@ struct process_parts {
   struct store_watch watch; /* for the log */
   char id[PROCESS_ID_BYTES];
   enum run_roles roles;
-  struct event *term, *interrupt;
+  struct report_reloads reloads;
+  struct event *term, *interrupt, *hangup;
   struct timer hurry_timer, greet_timer, leave_timer;
   bool stopping, was_up, was_down;
 };
@@ -113,17 +116,6 @@ static void stop_asked(evutil_socket_t fd, short what, void *user) {
   edge_stop(p->edge, now, edge_done, p);
 }
 
-static enum err signals_open(struct process_parts *p) {
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ, SIG_IGN); /* a log as long as it may be is as a full disk */
-  p->term = evsignal_new(p->loop->base, SIGTERM, stop_asked, p);
-  p->interrupt = evsignal_new(p->loop->base, SIGINT, stop_asked, p);
-  return p->term && p->interrupt && event_add(p->term, NULL) == 0 &&
-                 event_add(p->interrupt, NULL) == 0
-             ? OK
-             : ERR_MEMORY;
-}
-
 /* When the fleet is known, the doors are open to some purpose. */
 static void greet(struct timer *t) {
   struct process_parts *p = container_of(t, struct process_parts, greet_timer);
@@ -134,8 +126,9 @@ static void greet(struct timer *t) {
 }
 
 /* What a role needs of the file. */
-static enum err check_roles(const struct process_parts *p, struct buf *why) {
-  const struct config *c = &p->file->config;
+static enum err check_roles(const struct process_parts *p, const struct file *file,
+                            struct buf *why) {
+  const struct config *c = &file->config;
   if (p->roles != RUN_BOTH && c->store != CONFIG_STORE_REDIS) {
     buf_printf(why,
                "%s: store.kind: proxies and schedulers of a fleet meet in Redis; set it to "
@@ -153,6 +146,88 @@ static enum err check_roles(const struct process_parts *p, struct buf *why) {
   return OK;
 }
 
+static void log_lines(const char *who, const char *text) {
+  while (*text) {
+    const char *end = strchrnul(text, '\n');
+    char line[2048];
+    snprintf(line, sizeof line, "%.*s", (int)(end - text), text);
+    log_line(who, line);
+    text = *end ? end + 1 : end;
+  }
+}
+
+/* All that can fail comes before anything changes. */
+static enum err reload_try(struct process_parts *p, struct file *new, struct buf *why) {
+  enum err e = check_roles(p, new, why);
+  if (!e && p->scheduler)
+    e = scheduler_prepare(p->scheduler, new->endpoints, new->endpoint_count);
+  if (!e && p->edge)
+    e = edge_reload(p->edge, new, why);
+  if (!e && p->scheduler)
+    scheduler_reload(p->scheduler, new->endpoints, new->endpoint_count);
+  return e;
+}
+
+static enum err reload_file(struct process_parts *p, struct buf *why) {
+  struct file *new = NULL;
+  if (p->stopping) {
+    buf_str(why, "the process is stopping; start it again to read the configuration");
+    return ERR_CLOSED;
+  }
+  enum err e = file_reload(p->config_path, p->file, &new, why);
+  if (!e)
+    e = reload_try(p, new, why);
+  if (e) {
+    file_free(new);
+    return e;
+  }
+  if (p->file != p->first)
+    file_free(p->file);
+  p->file = new;
+  return OK;
+}
+
+static bool reload(void *user, struct buf *why) {
+  struct process_parts *p = user;
+  enum err e = reload_file(p, why);
+  if (e && why->len == 0)
+    buf_str(why, "out of memory");
+  if (why->len && why->data[why->len - 1] != '\n')
+    buf_str(why, "\n");
+  if (e) {
+    p->reloads.refused++;
+    log_line("headrace", "the configuration was read again and is not taken:");
+    log_lines("headrace", why->data ? why->data : "out of memory");
+    return false;
+  }
+  p->reloads.taken++;
+  p->reloads.last_us = clock_wall();
+  log_line("headrace", "the configuration was read again and is in force");
+  return true;
+}
+
+static void reload_asked(evutil_socket_t fd, short what, void *user) {
+  struct buf why = BUF_INIT(64 * 1024);
+  reload(user, &why);
+  buf_free(&why);
+}
+
+static bool signal_open(struct process_parts *p, int number, event_callback_fn asked,
+                        struct event **out) {
+  *out = evsignal_new(p->loop->base, number, asked, p);
+  return *out && event_add(*out, NULL) == 0;
+}
+
+static enum err signals_open(struct process_parts *p) {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a log as long as it may be is as a full disk */
+  return signal_open(p, SIGTERM, stop_asked, &p->term) &&
+                 signal_open(p, SIGINT, stop_asked, &p->interrupt) &&
+                 signal_open(p, SIGHUP, reload_asked, &p->hangup)
+             ? OK
+             : ERR_MEMORY;
+}
+
 static enum err store_start(struct process_parts *p) {
   if (!store_identify(p->id))
     return ERR_IO;
@@ -168,8 +243,10 @@ static enum err store_start(struct process_parts *p) {
 
 static enum err parts_open(struct process_parts *p, struct buf *why) {
   enum err e = file_load(p->config_path, &p->file, why);
+  p->first = p->file;
+  p->reloads.last_us = clock_wall();
   if (!e)
-    e = check_roles(p, why);
+    e = check_roles(p, p->file, why);
   if (!e)
     e = store_start(p);
   if (!e && (p->roles & RUN_PROXY))
@@ -182,7 +259,10 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
     if (!p->scheduler)
       return ERR_MEMORY;
   }
-  e = admin_new(p->loop, &p->file->config.admin, p->store, p->edge, p->scheduler, &p->admin, why);
+  e = admin_new(p->loop, &p->file->config.admin, p->store, p->edge, p->scheduler, &p->reloads,
+                &p->admin, why);
+  if (!e)
+    admin_on_reload(p->admin, reload, p);
   if (!e)
     e = timer_set(p->loop, &p->greet_timer, loop_now(p->loop));
   return e;
@@ -200,12 +280,14 @@ static void parts_close(struct process_parts *p) {
   if (p->store)
     store_unwatch(p->store, &p->watch);
   store_free(p->store);
-  if (p->term)
-    event_free(p->term);
-  if (p->interrupt)
-    event_free(p->interrupt);
+  struct event *const signals[] = {p->term, p->interrupt, p->hangup};
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+    if (signals[i])
+      event_free(signals[i]);
   loop_free(p->loop);
-  file_free(p->file);
+  if (p->file != p->first)
+    file_free(p->file);
+  file_free(p->first);
 }
 
 int run(const char *config_path, enum run_roles roles) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "lib/base/pool.h"
 #include "lib/fleet/token.h"
@@ -14,6 +15,7 @@
 #include "proxy/client/http2.h"
 #include "proxy/config/config.h"
 #include "proxy/door.h"
+#include "proxy/file.h"
 #include "proxy/replica/pool.h"
 #include "proxy/request/access_log.h"
 #include "proxy/request/request.h"
@@ -27,17 +29,18 @@ enum {
 
 struct worker_door {
   struct worker *worker;
-  const struct client_door *client;
+  struct client_door *client; /* a reference */
   struct listener *listener;
+  int kept, fd; /* while it is in the mail: whose listener it goes on with, or a socket */
 };
 
 struct worker_thread {
   struct worker worker;
   pthread_t thread;
   bool started, ended;
-  struct doors *sockets; /* to be taken when the doors open */
-  struct worker_door *doors;
+  struct worker_door **doors;
   int door_count;
+  struct file *file; /* what config is in, once it was read again; a reference */
   struct timer stop_timer;
 };
 
@@ -47,6 +50,17 @@ struct worker_mail {
   struct fleet_news *news;
   struct token_set *tokens;
   bool now;
+};
+
+/* Doors, and what is read again with them. */
+struct worker_change {
+  struct mail mail;
+  struct worker_thread *thread;
+  struct file *file; /* NULL: as before */
+  struct address_range *trusted;
+  int trusted_count;
+  struct worker_door **doors; /* NULL: as before */
+  int door_count;
 };
 
 static void accepted(void *user, int fd, const struct sockaddr_storage *peer) {
@@ -66,16 +80,17 @@ static enum err pools_open(struct worker *w) {
   return good ? pool_open(w) : ERR_MEMORY;
 }
 
-static enum err trusted_read(struct worker *w) {
+static enum err trusted_read(const struct config *config, struct address_range **out, int *count) {
   int n = 0;
-  while (w->config->trusted_peers && w->config->trusted_peers[n])
+  while (config->trusted_peers && config->trusted_peers[n])
     n++;
-  w->trusted = calloc((size_t)n + 1, sizeof *w->trusted);
-  if (!w->trusted)
+  *count = 0;
+  *out = calloc((size_t)n + 1, sizeof **out);
+  if (!*out)
     return ERR_MEMORY;
   for (int i = 0; i < n; i++)
-    if (address_range_parse(w->config->trusted_peers[i], &w->trusted[w->trusted_count]) == OK)
-      w->trusted_count++;
+    if (address_range_parse(config->trusted_peers[i], &(*out)[*count]) == OK)
+      ++*count;
   return OK;
 }
 
@@ -90,7 +105,7 @@ static enum err worker_open(struct worker *w, int log_fd) {
   w->loop = loop_new((size_t)w->config->chunk_memory_bytes);
   enum err e = w->loop ? pools_open(w) : ERR_MEMORY;
   if (!e)
-    e = trusted_read(w);
+    e = trusted_read(w->config, &w->trusted, &w->trusted_count);
   if (!e)
     e = fleet_init(&w->fleet, w->config->domain, w->config->model_hosts);
   if (!e)
@@ -102,26 +117,35 @@ static enum err worker_open(struct worker *w, int log_fd) {
   return e;
 }
 
-static enum err listeners_open(struct worker_thread *t) {
-  struct doors *doors = t->sockets;
-  t->doors = calloc((size_t)doors_count(doors) + 1, sizeof *t->doors);
-  if (!t->doors)
-    return ERR_MEMORY;
-  for (int i = 0; i < doors_count(doors); i++) {
-    struct worker_door *d = &t->doors[t->door_count++];
-    d->worker = &t->worker;
-    d->client = doors_at(doors, i);
-    enum err e = listener_open(t->worker.loop, doors_take_socket(doors, i, t->worker.index),
-                               accepted, d, &d->listener);
-    if (e)
-      return e;
-  }
-  return OK;
+static struct worker_door *door_free(struct worker_door *d) {
+  if (!d)
+    return NULL;
+  listener_finish(d->listener);
+  if (d->fd >= 0)
+    close(d->fd);
+  client_door_unref(d->client);
+  free(d);
+  return NULL;
 }
 
-static void listeners_close(struct worker_thread *t) {
-  for (int i = 0; i < t->door_count; i++)
-    t->doors[i].listener = listener_free(t->doors[i].listener);
+/* Who has connected to a listener that goes is served still. */
+static void doors_drop(struct worker_door **doors, int count) {
+  for (int i = 0; doors && i < count; i++)
+    door_free(doors[i]);
+  free(doors);
+}
+
+static void door_enter(struct worker_thread *t, struct worker_door *d) {
+  if (d->kept >= 0) {
+    d->listener = t->doors[d->kept]->listener;
+    t->doors[d->kept]->listener = NULL;
+    listener_redirect(d->listener, d);
+    return;
+  }
+  int fd = d->fd;
+  d->fd = -1;
+  if (listener_open(t->worker.loop, fd, accepted, d, &d->listener) != OK)
+    abort(); /* nobody would be let in */
 }
 
 static void clients_close(struct worker *w) {
@@ -138,8 +162,8 @@ static void look_whether_done(struct timer *timer) {
     loop_stop(w->loop);
 }
 
-enum err worker_new(struct process *p, int index, struct worker_cell *cell, struct doors *doors,
-                    int log_fd, struct worker_thread **out) {
+enum err worker_new(struct process *p, int index, struct worker_cell *cell, int log_fd,
+                    struct worker_thread **out) {
   struct worker_thread *t = calloc(1, sizeof *t);
   if (!t)
     return ERR_MEMORY;
@@ -149,7 +173,6 @@ enum err worker_new(struct process *p, int index, struct worker_cell *cell, stru
   t->worker.cell = cell;
   timer_init(&t->stop_timer, look_whether_done);
   enum err e = worker_open(&t->worker, log_fd);
-  t->sockets = doors;
   if (e)
     worker_free(t);
   else
@@ -213,13 +236,43 @@ static void tokens_came(struct mail *m) {
   free(wm);
 }
 
-static void open_came(struct mail *m) {
+static void known_came(struct mail *m) {
   struct worker_mail *wm = container_of(m, struct worker_mail, mail);
-  struct worker_thread *t = wm->thread;
-  t->worker.fleet_known = wm->now;
+  wm->thread->worker.fleet_known = wm->now;
   free(wm);
-  if (!t->doors && !t->worker.stopping && listeners_open(t) != OK)
-    abort(); /* nobody would be let in */
+}
+
+static void file_change(struct worker_thread *t, struct worker_change *c) {
+  struct worker *w = &t->worker;
+  struct file *before = t->file;
+  t->file = c->file;
+  w->config = &c->file->config;
+  free(w->trusted);
+  w->trusted = c->trusted;
+  w->trusted_count = c->trusted_count;
+  pool_limit(w->clients, (size_t)w->config->connections_max);
+  c->file = before; /* goes with the mail */
+  c->trusted = NULL;
+}
+
+static void doors_change(struct worker_thread *t, struct worker_change *c) {
+  struct worker_door **before = t->doors;
+  int count = t->door_count;
+  for (int i = 0; i < c->door_count; i++)
+    door_enter(t, c->doors[i]);
+  t->doors = c->doors;
+  t->door_count = c->door_count;
+  c->doors = before; /* go with the mail */
+  c->door_count = count;
+}
+
+static void change_came(struct mail *m) {
+  struct worker_change *c = container_of(m, struct worker_change, mail);
+  if (c->file)
+    file_change(c->thread, c);
+  if (c->doors && !c->thread->worker.stopping)
+    doors_change(c->thread, c);
+  worker_change_free(c);
 }
 
 static void stop_came(struct mail *m) {
@@ -228,8 +281,9 @@ static void stop_came(struct mail *m) {
   struct worker *w = &t->worker;
   bool now = wm->now;
   free(wm);
-  for (int i = 0; i < t->door_count; i++)
-    t->doors[i].listener = listener_finish(t->doors[i].listener);
+  doors_drop(t->doors, t->door_count);
+  t->doors = NULL;
+  t->door_count = 0;
   w->stopping = true;
   list_each (node, &w->open_clients) {
     struct client *c = container_of(node, struct client, node);
@@ -268,13 +322,63 @@ enum err worker_tokens(struct worker_thread *t, struct token_set *s) {
   return OK;
 }
 
-enum err worker_open_doors(struct worker_thread *t, bool known) {
-  struct worker_mail *wm = mail_new(t, open_came);
+enum err worker_known(struct worker_thread *t, bool known) {
+  struct worker_mail *wm = mail_new(t, known_came);
   if (!wm)
     return ERR_MEMORY;
   wm->now = known;
   loop_send(t->worker.loop, &wm->mail);
   return OK;
+}
+
+static enum err change_doors(struct worker_change *c, const struct doors *doors) {
+  c->doors = calloc((size_t)doors_count(doors) + 1, sizeof *c->doors);
+  if (!c->doors)
+    return ERR_MEMORY;
+  for (int i = 0; i < doors_count(doors); i++) {
+    struct worker_door *d = calloc(1, sizeof *d);
+    if (!d)
+      return ERR_MEMORY;
+    *d = (struct worker_door){&c->thread->worker, client_door_ref(doors_at(doors, i)),
+                              .kept = doors_kept(doors, i), .fd = -1};
+    c->doors[c->door_count++] = d;
+  }
+  return OK;
+}
+
+struct worker_change *worker_change_new(struct worker_thread *t, struct file *file,
+                                        const struct doors *doors) {
+  struct worker_change *c = calloc(1, sizeof *c);
+  if (!c)
+    return NULL;
+  c->mail.deliver = change_came;
+  c->thread = t;
+  c->file = file ? file_ref(file) : NULL;
+  enum err e = file ? trusted_read(&file->config, &c->trusted, &c->trusted_count) : OK;
+  if (!e && doors)
+    e = change_doors(c, doors);
+  return e ? worker_change_free(c) : c;
+}
+
+void worker_change_send(struct worker_change *c, struct doors *doors) {
+  struct worker_thread *t = c->thread;
+  for (int i = 0; i < c->door_count; i++) {
+    struct worker_door *d = c->doors[i];
+    d->fd = doors_take_socket(doors, i, t->worker.index);
+    if (d->fd >= 0) /* none has opened that one yet */
+      d->kept = -1;
+  }
+  loop_send(t->worker.loop, &c->mail);
+}
+
+struct worker_change *worker_change_free(struct worker_change *c) {
+  if (!c)
+    return NULL;
+  doors_drop(c->doors, c->door_count);
+  file_free(c->file);
+  free(c->trusted);
+  free(c);
+  return NULL;
 }
 
 void worker_stop(struct worker_thread *t, bool now) {
@@ -303,13 +407,13 @@ struct worker_thread *worker_free(struct worker_thread *t) {
   if (!t)
     return NULL;
   struct worker *w = &t->worker;
-  listeners_close(t);
+  doors_drop(t->doors, t->door_count);
   if (w->loop && w->head_bytes) {
     pool_close_links(w);
     worker_settle(w);
     fleet_close(&w->fleet);
   }
-  free(t->doors);
+  file_free(t->file);
   token_set_unref(w->tokens);
   access_log_free(w->log);
   w->requests = pool_free(w->requests);

@@ -8,14 +8,16 @@
 #include "proxy/request/worker.h"
 
 struct doors;
+struct file;
 struct fleet_news;
 struct token_set;
+struct worker_change;
 struct worker_thread;
 
-/* Makes the worker with everything it owns; it does not run yet. `cell` is its own;
- * log_fd may be -1. The sockets are taken from `doors`, later. */
-enum err worker_new(struct process *p, int index, struct worker_cell *cell, struct doors *doors,
-                    int log_fd, struct worker_thread **out) MUST_CHECK;
+/* Makes the worker with everything it owns; it does not run yet, and has no doors. `cell` is its
+ * own; log_fd may be -1. */
+enum err worker_new(struct process *p, int index, struct worker_cell *cell, int log_fd,
+                    struct worker_thread **out) MUST_CHECK;
 /* The worker itself, for those who drive it by turns of its loop on their own thread instead of
  * starting it. */
 struct worker *worker_of(struct worker_thread *t);
@@ -24,9 +26,21 @@ enum err worker_start(struct worker_thread *t) MUST_CHECK;
  * the news still the caller's. Without a set no token is believed. */
 enum err worker_news(struct worker_thread *t, struct fleet_news *n) MUST_CHECK;
 enum err worker_tokens(struct worker_thread *t, struct token_set *s) MUST_CHECK;
-/* Opens the doors: connections that wait are accepted from now on. known: all endpoints there are
- * have been told, and the tokens; else requests for others are told to come again. */
-enum err worker_open_doors(struct worker_thread *t, bool known) MUST_CHECK;
+/* known: all endpoints there are have been told, and the tokens; else requests for others are told
+ * to come again. */
+enum err worker_known(struct worker_thread *t, bool known) MUST_CHECK;
+
+/* A change of the configuration, made ready first and then sent, so that all workers get it or
+ * none. `file`: the new one, of which a reference is taken; NULL: as before. `doors`: those there
+ * are from then on; NULL: as before. NULL when memory ran out. */
+struct worker_change *worker_change_new(struct worker_thread *t, struct file *file,
+                                        const struct doors *doors) MUST_CHECK;
+/* The sockets are taken from `doors`; connections that wait are accepted from now on. Listeners
+ * that are no more take in who has connected, and close. */
+void worker_change_send(struct worker_change *c, struct doors *doors);
+/* One that was not sent. Accepts NULL; returns NULL. */
+struct worker_change *worker_change_free(struct worker_change *c);
+
 /* No new connections or requests; the thread ends when the last request has, or, with
  * `now`, at once. May be called again to hurry. */
 void worker_stop(struct worker_thread *t, bool now);

@@ -9,7 +9,7 @@
 #include "lib/store/store.h"
 #include "scheduler/probe.h"
 
-enum { LOG_TAIL_BYTES = 400 };
+enum { LOG_TAIL_BYTES = 400, REPLACED_AT_ONCE = 1 };
 
 void scheduled_say(struct scheduled *e, const char *format, ...) {
   char text[1024];
@@ -25,6 +25,7 @@ struct scheduled *scheduled_new(struct endpoint_def *def, struct scheduling *all
   if (!e)
     return NULL;
   e->def = endpoint_def_ref(def);
+  snprintf(e->name, sizeof e->name, "%s", def->name);
   e->all = all;
   e->version = clock_wall() / USEC_PER_MS; /* more than any that was published before */
   loads_init(&e->loads, e->version);
@@ -36,12 +37,14 @@ void scheduled_replica_forget(struct scheduled_replica *r) {
   struct scheduled *e = r->owner;
   probe_free(r->probe);
   r->driver.ops->release(&r->driver);
+  struct endpoint_def *def = r->def;
   for (int i = 0; i < e->replica_count; i++)
     if (e->replicas[i] == r) {
       e->replicas[i] = e->replicas[--e->replica_count];
       break;
     }
   free(r);
+  endpoint_def_unref(def);
   e->dirty = true;
 }
 
@@ -152,7 +155,7 @@ static void probed(void *user, bool healthy) {
 }
 
 static void probe_if_due(struct scheduled_replica *r, usec_t now) {
-  const struct endpoint_def *def = r->owner->def;
+  const struct endpoint_def *def = r->def;
   if (r->probe || r->stopping || now < r->probe_at_us)
     return;
   usec_t interval = def->health_interval_ms * USEC_PER_MS;
@@ -187,6 +190,7 @@ struct scheduled_replica *scheduled_replica_new(struct scheduled *e, usec_t now)
   if (!r)
     return NULL;
   r->owner = e;
+  r->def = endpoint_def_ref(e->def);
   r->began_us = now;
   r->driver = (struct driver_replica){.ops = driver_of(e->def),
                                       .loop = e->all->loop,
@@ -232,13 +236,22 @@ static int count_alive(const struct scheduled *e) {
   return n;
 }
 
+static int count_of(const struct scheduled *e, bool outdated, bool ready) {
+  int n = 0;
+  for (int i = 0; i < e->replica_count; i++) {
+    const struct scheduled_replica *r = e->replicas[i];
+    n += is_alive(r) && r->outdated == outdated && (!ready || r->record.state == REPLICA_READY);
+  }
+  return n;
+}
+
 /* One that is not ready yet, else the least busy, else the youngest. */
-static struct scheduled_replica *victim(const struct scheduled *e) {
+static struct scheduled_replica *victim(const struct scheduled *e, bool outdated) {
   struct scheduled_replica *best = NULL;
   int64_t best_active = 0;
   for (int i = 0; i < e->replica_count; i++) {
     struct scheduled_replica *r = e->replicas[i];
-    if (!is_alive(r))
+    if (!is_alive(r) || r->outdated != outdated)
       continue;
     int64_t active =
         r->record.state == REPLICA_STARTING ? -1 : loads_active(&e->loads, r->record.id);
@@ -274,7 +287,7 @@ static bool is_drained(const struct scheduled *e, const struct scheduled_replica
 
 static void replica_step(struct scheduled_replica *r, usec_t now) {
   struct scheduled *e = r->owner;
-  const struct endpoint_def *def = e->def;
+  const struct endpoint_def *def = r->def;
   if (r->stopping) {
     if (!r->killed && now - r->term_us >= def->stop_grace_s * USEC_PER_S) {
       r->killed = true;
@@ -295,7 +308,7 @@ static enum endpoint_state state_of(const struct scheduled *e) {
   int ready = 0;
   for (int i = 0; i < e->replica_count; i++)
     ready += e->replicas[i]->record.state == REPLICA_READY;
-  if (e->def->paused)
+  if (e->def->paused || e->removed)
     return ENDPOINT_PAUSED;
   if (ready)
     return ENDPOINT_RUNNING;
@@ -310,7 +323,7 @@ static bool is_static(const struct scheduled *e) {
 
 /* Replicas that nobody stops are there also when we are not. */
 static void publish(struct scheduled *e) {
-  if (!e->dirty || (e->stopping && is_static(e)))
+  if (!e->dirty || (e->stopping && is_static(e)) || (e->removed && e->replica_count == 0))
     return;
   struct replica_record records[REPLICAS_PER_ENDPOINT_MAX];
   for (int i = 0; i < e->replica_count; i++)
@@ -331,7 +344,7 @@ static void publish(struct scheduled *e) {
 }
 
 static int wanted_count(const struct scheduled *e) {
-  if (e->stopping)
+  if (e->stopping || e->removed)
     return 0;
   if (is_static(e)) {
     int n = 0;
@@ -342,22 +355,33 @@ static int wanted_count(const struct scheduled *e) {
   return e->desired;
 }
 
+/* Those made from a definition that is no more serve until others are ready in their place. */
+static void shrink(struct scheduled *e, bool outdated, int most, usec_t now) {
+  for (int n = count_of(e, outdated, false); n > 0 && n > most; n--) {
+    struct scheduled_replica *r = victim(e, outdated);
+    if (r->record.state == REPLICA_READY)
+      drain(r, now);
+    else
+      scheduled_replica_stop(r, now);
+  }
+}
+
 void scheduled_reconcile(struct scheduled *e, usec_t now) {
   if ((!e->all->leading || e->all->blind) && !e->stopping)
     return;
   for (int i = e->replica_count - 1; i >= 0; i--)
     if (i < e->replica_count)
       replica_step(e->replicas[i], now);
-  int wanted = wanted_count(e), alive = count_alive(e);
-  while (alive < wanted && now >= e->backoff_until && !e->failed && replica_start(e, now))
-    alive++;
-  for (; alive > wanted && !e->stopping; alive--) {
-    struct scheduled_replica *r = victim(e);
-    if (r->record.state == REPLICA_READY)
-      drain(r, now);
-    else
-      scheduled_replica_stop(r, now);
+  int wanted = wanted_count(e);
+  if (!e->stopping) {
+    shrink(e, true, wanted - count_of(e, false, true), now);
+    shrink(e, false, wanted, now);
   }
+  int alive = count_of(e, false, false), old = count_of(e, true, false);
+  int most = wanted + (old ? REPLACED_AT_ONCE : 0);
+  while (alive < wanted && alive + old < most && now >= e->backoff_until && !e->failed &&
+         replica_start(e, now))
+    alive++;
   for (int i = 0; i < e->replica_count; i++)
     probe_if_due(e->replicas[i], now);
   publish(e);

@@ -31,12 +31,14 @@ enum {
 struct scheduled_replica {
   struct scheduled *owner;
   struct driver_replica driver;
+  struct endpoint_def *def; /* that it was made from, or one that would have made the same */
   struct replica_record record;
   struct probe *probe;
   usec_t began_us, probe_at_us, drain_us, term_us;
   int unhealthy;
   int64_t drain_version; /* of the record that says it drains; 0: not published yet */
   bool stopping, killed, was_ready, failed;
+  bool outdated; /* made from a definition that is no more: goes when others are ready */
 };
 
 struct decision {
@@ -61,6 +63,7 @@ struct scheduling {
 
 struct scheduled {
   struct scheduling *all;
+  char name[ENDPOINT_NAME_BYTES_MAX + 1]; /* its definition may go */
   struct endpoint_def *def;
   struct policy policy;
   int desired;
@@ -73,6 +76,7 @@ struct scheduled {
   usec_t backoff_until, failed_until;
   usec_t yielded_us; /* when the lead was lost */
   bool failed, dirty, stopping;
+  bool removed; /* from the configuration: its replicas go, then it goes itself */
   char reason[512];
   int64_t cold_start_ms, version;
   struct decision decisions[DECISIONS_KEPT];
@@ -98,6 +102,14 @@ void scheduled_replica_forget(struct scheduled_replica *r);
 void scheduled_replica_state(struct scheduled_replica *r, enum replica_state state);
 void scheduled_replica_stop(struct scheduled_replica *r, usec_t now);
 void scheduled_say(struct scheduled *e, const char *format, ...) PRINTF(2, 3);
+
+/* change.c: the configuration was read again. */
+
+/* The definition is another one, of which a reference is taken; or the same as before. Replicas it
+ * would not have made serve until new ones are ready. */
+void scheduled_change(struct scheduled *e, struct endpoint_def *def, usec_t now);
+/* It is no more in the configuration. */
+void scheduled_remove(struct scheduled *e, usec_t now);
 
 /* handover.c: another scheduler leads, or led before. */
 

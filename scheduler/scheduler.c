@@ -56,10 +56,28 @@ static void work(struct scheduler *s, usec_t now) {
   each(s, scheduled_reconcile);
 }
 
+/* What has left the configuration goes when its last replica has. */
+static bool reap_one(struct scheduler *s) {
+  size_t at = 0;
+  struct scheduled *e;
+  while ((e = map_next(&s->endpoints, &at)))
+    if (e->removed && e->replica_count == 0) {
+      enum err err = store_put_endpoint(s->all.store, e->name, NULL);
+      if (err && err != ERR_ABSENT)
+        return false; /* the next step tries again */
+      map_remove(&s->endpoints, slice_str(e->name));
+      scheduled_free(e);
+      return true;
+    }
+  return false;
+}
+
 static void step(struct timer *t) {
   struct scheduler *s = container_of(t, struct scheduler, timer);
   usec_t now = loop_now(s->all.loop);
   work(s, now);
+  while (s->all.leading && !s->all.blind && !s->stopping && reap_one(s))
+    ;
   if (s->stopping && replicas_left(s) == 0) {
     s->done(s->user);
     return;
@@ -175,7 +193,7 @@ static enum err add(struct scheduler *s, struct endpoint_def *def) {
   struct scheduled *e = scheduled_new(def, &s->all);
   if (!e)
     return ERR_MEMORY;
-  enum err err = map_put(&s->endpoints, slice_str(def->name), e);
+  enum err err = map_put(&s->endpoints, slice_str(e->name), e);
   if (err)
     scheduled_free(e);
   return err;
@@ -209,6 +227,41 @@ struct scheduler *scheduler_new(struct loop *loop, struct store *store,
   store_watch(store, &s->watch);
   store_lead(store);
   return e ? scheduler_free(s) : s;
+}
+
+enum err scheduler_prepare(struct scheduler *s, struct endpoint_def **defs, int count) {
+  enum err e = OK;
+  for (int i = 0; !e && i < count; i++) {
+    if (map_get(&s->endpoints, slice_str(defs[i]->name)))
+      continue;
+    e = add(s, defs[i]);
+    struct scheduled *new = map_get(&s->endpoints, slice_str(defs[i]->name));
+    if (new)
+      new->removed = true; /* until it is there in earnest */
+  }
+  return e;
+}
+
+static struct endpoint_def *def_find(struct endpoint_def **defs, int count, const char *name) {
+  for (int i = 0; i < count; i++)
+    if (strcmp(defs[i]->name, name) == 0)
+      return defs[i];
+  return NULL;
+}
+
+void scheduler_reload(struct scheduler *s, struct endpoint_def **defs, int count) {
+  usec_t now = loop_now(s->all.loop);
+  size_t at = 0;
+  struct scheduled *e;
+  while ((e = map_next(&s->endpoints, &at))) {
+    struct endpoint_def *def = def_find(defs, count, e->name);
+    if (def)
+      scheduled_change(e, def, now);
+    else
+      scheduled_remove(e, now);
+  }
+  if (!s->stopping)
+    work(s, now);
 }
 
 void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user) {

@@ -23,6 +23,12 @@ struct scheduler *scheduler_new(struct loop *loop, struct store *store,
                                 const struct scheduler_config *config, int64_t lease_ms,
                                 struct endpoint_def **defs, int count, scheduler_log_fn log,
                                 void *user) MUST_CHECK;
+/* Before a change of the endpoints: all that can fail. Nothing is different yet. */
+enum err scheduler_prepare(struct scheduler *s, struct endpoint_def **defs, int count) MUST_CHECK;
+/* After that, with the same definitions: these endpoints, and no others. One that is new is there
+ * at once; one that is no more goes when its replicas have drained; replicas of another command or
+ * address are replaced, the new before the old. */
+void scheduler_reload(struct scheduler *s, struct endpoint_def **defs, int count);
 /* Stops what it has started: TERM, after stop_grace_s KILL; then `done`, from the loop. */
 void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user);
 /* After `done`. Accepts NULL; returns NULL. */

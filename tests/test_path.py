@@ -11,7 +11,7 @@ PATH = ("proxy/client", "proxy/steps", "proxy/replica", "proxy/request", "lib/ht
 
 # Where one may stand, and how often that is come by.
 ALLOWED = {
-    "once a connection": r"client_accept|client_close|crowd_(enter|leave)|key_find|ticket_seal|tls_context_\w+",
+    "once a connection": r"client_accept|client_close|client_release|client_door_\w+|crowd_(enter|leave)|key_find|ticket_seal|tls_context_\w+",
     "the one reservation, where concurrency_max is set": r"replica_shared_(reserve|release|ref|unref)",
     "a replica that has failed": r"outlier_\w+|eject|readmit",
     "a token that has limits": r"meter_\w+",

@@ -61,6 +61,10 @@ void pool_put(struct pool *p, void *object) {
   p->kept++;
 }
 
+void pool_limit(struct pool *p, size_t live_max) {
+  p->live_max = live_max;
+}
+
 size_t pool_size(const struct pool *p) {
   return p->object_size;
 }

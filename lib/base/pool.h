@@ -15,6 +15,8 @@ struct pool *pool_free(struct pool *p);
 /* NULL when live_max or the heap is exhausted. */
 void *pool_get(struct pool *p) MUST_CHECK;
 void pool_put(struct pool *p, void *object);
+/* Another bound from now on; who is there stays. */
+void pool_limit(struct pool *p, size_t live_max);
 size_t pool_size(const struct pool *p);
 /* Objects handed out and not yet given back. */
 size_t pool_live(const struct pool *p);

@@ -59,7 +59,7 @@ static const struct option_table cors_table = {
     },
     NULL};
 
-static const struct option_table process_table = {
+const struct option_table endpoint_process_table = {
     sizeof(struct endpoint_process),
     (const struct option_row[]){
         {"command", OPTION_STRINGS, offsetof(struct endpoint_process, command), .standard = "[]",
@@ -216,7 +216,7 @@ const struct option_table endpoint_table = {
              "process: local children are started and stopped; static: addresses that are there."},
         {"addresses", OPTION_STRINGS, AT(addresses), .standard = "[]",
          .help = "static: where the replicas are."},
-        {"process", OPTION_OBJECT, AT(process), .table = &process_table,
+        {"process", OPTION_OBJECT, AT(process), .table = &endpoint_process_table,
          .help = "process: what to start."},
         {"health", OPTION_OBJECT, 0, .table = &health_table, .help = "When a replica is ready."},
         WHOLE("start_grace_s", start_grace_s, 1, DAY_S, "s", "600",

@@ -3,4 +3,4 @@
 
 struct option_table;
 
-extern const struct option_table endpoint_table;
+extern const struct option_table endpoint_table, endpoint_process_table;

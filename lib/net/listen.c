@@ -166,6 +166,10 @@ enum err listener_open(struct loop *l, int fd, accepted_fn accepted, void *user,
   return OK;
 }
 
+void listener_redirect(struct listener *li, void *user) {
+  li->user = user;
+}
+
 struct listener *listener_finish(struct listener *li) {
   if (li)
     accept_some(li, LISTEN_BACKLOG);

@@ -25,6 +25,8 @@ typedef void (*accepted_fn)(void *user, int fd, const struct sockaddr_storage *p
 /* Takes over `fd`. Out of descriptors, it pauses for a moment instead of spinning. */
 enum err listener_open(struct loop *l, int fd, accepted_fn accepted, void *user,
                        struct listener **out) MUST_CHECK;
+/* `accepted` is called with another `user` from now on. */
+void listener_redirect(struct listener *li, void *user);
 /* Closes the socket. Accepts NULL; returns NULL. */
 struct listener *listener_free(struct listener *li);
 /* The same, after those that have connected already were accepted: closing a socket of several

@@ -29,7 +29,7 @@ enum { TLS_PAIRS_MAX = 256, TLS_TICKET_KEY_LIFE_S = 3600 };
  * Session tickets are sealed with keys that live an hour and are accepted for one more. */
 enum err tls_context_new(const struct tls_settings *s, struct tls_context **out,
                          struct buf *why) MUST_CHECK;
-/* No connection may use it any more. Accepts NULL; returns NULL. */
+/* No connection may use it any more. Any thread. Accepts NULL; returns NULL. */
 struct tls_context *tls_context_free(struct tls_context *c);
 /* A new accepting SSL object for transport_open; NULL when memory ran out. Any thread. */
 struct ssl_st *tls_context_accept(struct tls_context *c);

@@ -368,8 +368,87 @@ static void load_table(struct option_load *l, const struct option_path *at,
     table->check(l, at, given, object);
 }
 
-static enum err load_source(struct option_load *l, const struct option_table *table, void *object) {
+static bool same_strings(char *const *a, char *const *b) {
+  for (; a && b && *a && *b; a++, b++)
+    if (strcmp(*a, *b) != 0)
+      return false;
+  return !(a && *a) && !(b && *b);
+}
+
+static bool same_text(const char *a, const char *b) {
+  return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_value(const struct option_row *row, const void *a, const void *b) {
+  switch (row->type) {
+  case OPTION_BOOL:
+    return *(const bool *)a == *(const bool *)b;
+  case OPTION_INTEGER:
+  case OPTION_OCTAL:
+    return *(const int64_t *)a == *(const int64_t *)b;
+  case OPTION_REAL:
+    return *(const double *)a == *(const double *)b;
+  case OPTION_WORD:
+    return *(const int *)a == *(const int *)b;
+  case OPTION_STRING:
+  case OPTION_SECRET:
+    return same_text(*(char *const *)a, *(char *const *)b);
+  case OPTION_STRINGS:
+  case OPTION_PAIRS:
+    return same_strings(*(char **const *)a, *(char **const *)b);
+  default:
+    return true;
+  }
+}
+
+static bool same_member(const struct option_row *row, const char *a, const char *b) {
+  const void *x = a + row->offset, *y = b + row->offset;
+  if (row->type == OPTION_OBJECT)
+    return option_same(row->table, x, y) &&
+           (!row->given_offset ||
+            *(const bool *)(a + row->given_offset) == *(const bool *)(b + row->given_offset));
+  if (row->type < OPTION_OBJECTS)
+    return same_value(row, x, y);
+  int count = *(const int *)(a + row->count_offset);
+  bool same = count == *(const int *)(b + row->count_offset);
+  for (int i = 0; same && i < count; i++)
+    if (row->type == OPTION_OBJECTS) {
+      size_t at = (size_t)i * row->table->size;
+      same = option_same(row->table, *(char *const *)x + at, *(char *const *)y + at);
+    } else {
+      char *const *m = (*(char **const *const *)x)[i], *const *n = (*(char **const *const *)y)[i];
+      same = strcmp(*m, *n) == 0 && option_same(row->table, m, n);
+    }
+  return same;
+}
+
+bool option_same(const struct option_table *table, const void *a, const void *b) {
+  for (const struct option_row *row = table->rows; row->key; row++)
+    if (!same_member(row, a, b))
+      return false;
+  return true;
+}
+
+/* What is read at the start only may not be another now. */
+static void compare_table(struct option_load *l, const struct option_path *at,
+                          const struct option_table *table, const char *running,
+                          const char *object) {
+  for (const struct option_row *row = table->rows; row->key; row++) {
+    struct option_path here = {.up = at, .key = row->key};
+    if (row->type == OPTION_OBJECT)
+      compare_table(l, &here, row->table, running + row->offset, object + row->offset);
+    else if (row->reload == OPTION_RESTART &&
+             !same_value(row, running + row->offset, object + row->offset))
+      option_error(l, &here, NULL,
+                   "cannot change while the process runs; put the old value back, or restart");
+  }
+}
+
+static enum err load_source(struct option_load *l, const struct option_table *table,
+                            const void *running, void *object) {
   load_table(l, NULL, table, l->source.root, object);
+  if (running && l->error_count == 0)
+    compare_table(l, NULL, table, running, object);
   option_source_close(&l->source);
   if (l->error_count == 0)
     return OK;
@@ -383,14 +462,21 @@ enum err option_load_file(const struct option_table *table, const char *path, vo
                           struct buf *errors) {
   struct option_load l = {.errors = errors};
   enum err e = option_source_read(path, &l.source, errors);
-  return e ? e : load_source(&l, table, object);
+  return e ? e : load_source(&l, table, NULL, object);
+}
+
+enum err option_reload_file(const struct option_table *table, const char *path, const void *running,
+                            void *object, struct buf *errors) {
+  struct option_load l = {.errors = errors};
+  enum err e = option_source_read(path, &l.source, errors);
+  return e ? e : load_source(&l, table, running, object);
 }
 
 enum err option_load_text(const struct option_table *table, const char *label, struct slice text,
                           void *object, struct buf *errors) {
   struct option_load l = {.errors = errors};
   enum err e = option_source_text(label, text, &l.source, errors);
-  return e ? e : load_source(&l, table, object);
+  return e ? e : load_source(&l, table, NULL, object);
 }
 
 static void strings_free(char **strings) {

@@ -75,7 +75,12 @@ enum { OPTION_ERRORS_MAX = 20, OPTION_FILE_BYTES_MAX = 4 << 20 };
  * go to *errors; then the outcome is ERR_SYNTAX and the object is empty again. */
 enum err option_load_file(const struct option_table *table, const char *path, void *object,
                           struct buf *errors) MUST_CHECK;
-/* The same from a text, which `label` names in messages. */
+/* The same for a process that runs with *running: rows with OPTION_RESTART must still say what
+ * they say there, else each is a fault, named with its place and the remedy. Members of lists and
+ * maps are not compared. */
+enum err option_reload_file(const struct option_table *table, const char *path, const void *running,
+                            void *object, struct buf *errors) MUST_CHECK;
+/* The same as option_load_file from a text, which `label` names in messages. */
 enum err option_load_text(const struct option_table *table, const char *label, struct slice text,
                           void *object, struct buf *errors) MUST_CHECK;
 /* Frees what the members own, not the object; it is zeroed. */
@@ -83,6 +88,9 @@ void option_free(const struct option_table *table, void *object);
 /* From a check function: the value of `key` below `at` (NULL: `at` itself) is wrong. */
 void option_error(struct option_load *l, const struct option_path *at, const char *key,
                   const char *format, ...) PRINTF(4, 5);
+
+/* Whether two objects say the same, whatever is in them. */
+bool option_same(const struct option_table *table, const void *a, const void *b);
 
 /* Generated from the rows: Markdown, JSON Schema (draft 2020-12), a file with every
  * option at its default and its help as a comment, and the values of *object, which can be loaded

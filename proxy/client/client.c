@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,9 +18,22 @@
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 enum { PREFACE_DECIDES_AT = 4 }; /* no HTTP/1 method begins with "PRI " */
 
+struct client_door *client_door_ref(struct client_door *d) {
+  atomic_fetch_add(&d->refs, 1);
+  return d;
+}
+
+void client_door_unref(struct client_door *d) {
+  if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
+    return;
+  tls_context_free(d->tls);
+  free(d);
+}
+
 static void client_release(struct post *p) {
   struct client *c = container_of(p, struct client, free_post);
   token_memo_forget(&c->token_memo);
+  client_door_unref(c->door);
   pool_put(c->worker->clients, c);
 }
 
@@ -140,11 +154,11 @@ static bool counted(const struct worker *w, const struct sockaddr_storage *peer)
   return peer->ss_family != AF_UNIX && !is_trusted(w, peer);
 }
 
-static void client_setup(struct client *c, struct worker *w, const struct client_door *door,
+static void client_setup(struct client *c, struct worker *w, struct client_door *door,
                          const struct sockaddr_storage *peer) {
   memset(c, 0, sizeof *c);
   c->worker = w;
-  c->door = door;
+  c->door = client_door_ref(door);
   c->peer = *peer;
   address_peer_text((const struct sockaddr *)peer, c->peer_text, sizeof c->peer_text);
   c->trusted = is_trusted(w, peer);
@@ -174,7 +188,7 @@ static void connection_dismissed(struct worker *w, const struct sockaddr_storage
     crowd_leave(w->process->crowd, (const struct sockaddr *)peer);
 }
 
-void client_accept(struct worker *w, const struct client_door *door, int fd,
+void client_accept(struct worker *w, struct client_door *door, int fd,
                    const struct sockaddr_storage *peer) {
   if (!connection_admitted(w, peer)) {
     close(fd);

@@ -6,6 +6,7 @@
  * It outlives its requests: closing makes them leave. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -25,8 +26,11 @@ struct worker;
 
 enum { CLIENT_PEER_TEXT_BYTES = 64 };
 
-/* How a listener wants its connections treated; outlives them. */
+/* How a listener wants its connections treated. It does not change: a listener that is to treat
+ * them otherwise gets another one, and this one lives until the last of its connections has gone.
+ */
 struct client_door {
+  _Atomic int refs;        /* the main thread's, one of each worker, one of each connection */
   bool http2;              /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
   char port[8];            /* for X-Forwarded-Port; empty on a Unix socket */
   struct tls_context *tls; /* NULL: clear text */
@@ -72,7 +76,7 @@ struct http1_client {
 struct client {
   struct transport transport;
   struct worker *worker;
-  const struct client_door *door;
+  struct client_door *door;
   const struct client_protocol *protocol; /* NULL until it is known */
   struct list node;                       /* in worker->open_clients */
   struct deadline deadline;
@@ -87,8 +91,12 @@ struct client {
   struct http2_session *http2;
 };
 
+/* Any thread. */
+struct client_door *client_door_ref(struct client_door *d);
+/* The last one frees it with its TLS context. Accepts NULL. */
+void client_door_unref(struct client_door *d);
 /* Takes over an accepted descriptor. */
-void client_accept(struct worker *w, const struct client_door *door, int fd,
+void client_accept(struct worker *w, struct client_door *door, int fd,
                    const struct sockaddr_storage *peer);
 /* At once; requests leave. abort: with RST, so that nobody takes it for a clean end. */
 void client_close(struct client *c, bool abort);

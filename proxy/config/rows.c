@@ -20,8 +20,8 @@ static const struct option_table certificate_table = {
     sizeof(struct config_certificate),
     (const struct option_row[]){
         {"certificate", OPTION_STRING, IN(certificate, certificate), .required = true,
-         .reload = OPTION_RESTART, .help = "PEM file: the leaf first, then its chain."},
-        {"key", OPTION_SECRET, IN(certificate, key), .required = true, .reload = OPTION_RESTART,
+         .help = "PEM file: the leaf first, then its chain."},
+        {"key", OPTION_SECRET, IN(certificate, key), .required = true,
          .help = "PEM file of the private key, or env:NAME or file:PATH of its text."},
         {NULL},
     },
@@ -70,9 +70,9 @@ static const struct option_table self_signed_table = {
     sizeof(struct config_listener),
     (const struct option_row[]){
         {"directory", OPTION_STRING, IN(listener, self_signed_directory), .standard = "\"run\"",
-         .reload = OPTION_RESTART, .help = "Where ca.pem, cert.pem and their keys are made."},
+         .help = "Where ca.pem, cert.pem and their keys are made."},
         {"names", OPTION_STRINGS, IN(listener, self_signed_names), .standard = "[\"localhost\"]",
-         .reload = OPTION_RESTART, .help = "Host names the certificate is for."},
+         .help = "Host names the certificate is for."},
         {NULL},
     },
     NULL};
@@ -81,10 +81,9 @@ static const struct option_table listener_table = {
     sizeof(struct config_listener),
     (const struct option_row[]){
         {"address", OPTION_STRING, IN(listener, address), .standard = "\"127.0.0.1:8443\"",
-         .reload = OPTION_RESTART,
          .help = "Where to listen: \"127.0.0.1:443\", \"[::]:443\", \"*:443\" (both families) or "
                  "\"unix:PATH\"."},
-        {"tls", OPTION_BOOL, IN(listener, tls), .standard = "true", .reload = OPTION_RESTART,
+        {"tls", OPTION_BOOL, IN(listener, tls), .standard = "true",
          .help = "Whether TLS is spoken; clear text otherwise."},
         {"certificates", OPTION_OBJECTS, IN(listener, certificates),
          IN(listener, certificate_count), .table = &certificate_table,
@@ -93,13 +92,12 @@ static const struct option_table listener_table = {
          .help = "Without certificates: a CA and a certificate of our own are made on the first "
                  "start."},
         {"tls_min_version", OPTION_WORD, IN(listener, tls_min), .standard = "\"1.2\"",
-         .words = tls_versions, .reload = OPTION_RESTART,
-         .help = "The oldest TLS version accepted."},
+         .words = tls_versions, .help = "The oldest TLS version accepted."},
         {"alpn", OPTION_STRINGS, IN(listener, alpn), .standard = "[\"h2\", \"http/1.1\"]",
-         .reload = OPTION_RESTART, .help = "Protocols offered, in order of preference."},
-        {"http2", OPTION_BOOL, IN(listener, http2), .standard = "true", .reload = OPTION_RESTART,
+         .help = "Protocols offered, in order of preference."},
+        {"http2", OPTION_BOOL, IN(listener, http2), .standard = "true",
          .help = "Clear text: HTTP/2 by prior knowledge is accepted too."},
-        {"mode", OPTION_OCTAL, IN(listener, mode), .standard = "\"0600\"", .reload = OPTION_RESTART,
+        {"mode", OPTION_OCTAL, IN(listener, mode), .standard = "\"0600\"",
          .help = "Mode of a Unix socket's file."},
         {NULL},
     },
@@ -139,6 +137,12 @@ static const struct option_table admin_table = {
     check_admin};
 
 #define WHOLE(key_, member, min_, max_, unit_, standard_, help_)                                   \
+  {                                                                                                \
+    key_, OPTION_INTEGER, AT(member), .min = min_, .max = max_, .unit = unit_,                     \
+                                      .standard = standard_, .help = help_                         \
+  }
+/* Read at the start only. */
+#define FIXED(key_, member, min_, max_, unit_, standard_, help_)                                   \
   {                                                                                                \
     key_, OPTION_INTEGER, AT(member), .min = min_, .max = max_, .unit = unit_,                     \
                                       .standard = standard_, .reload = OPTION_RESTART,             \
@@ -224,9 +228,9 @@ static const struct option_table hold_table = {
               "Requests held at once, over all endpoints."),
         WHOLE("bytes_max", hold_bytes_max, 65536, 1e15, "bytes", "1073741824",
               "Memory of held requests, over all endpoints."),
-        WHOLE("paced_requests_max", paced_requests_max, 0, 10000000, NULL, "10000",
+        FIXED("paced_requests_max", paced_requests_max, 0, 10000000, NULL, "10000",
               "Repeats of a 503 kept waiting at once; beyond it they are answered at once."),
-        WHOLE("pace_window_s", pace_window_s, 1, 3600, "s", "10",
+        FIXED("pace_window_s", pace_window_s, 1, 3600, "s", "10",
               "A second 503 within this time after the first is kept back."),
         WHOLE("pace_s", pace_s, 1, 60, "s", "1", "How long it is kept back."),
         {NULL},
@@ -248,7 +252,6 @@ static const struct option_table replica_table = {
               "A request body up to this can be sent again when a replica refuses; a larger one "
               "never is."),
         {"retry_unavailable", OPTION_BOOL, AT(retry_unavailable), .standard = "false",
-         .reload = OPTION_RESTART,
          .help =
              "A replica's 502 or 503 is not passed on while another replica can be asked, once."},
         WHOLE("eject_failures", eject_failures, 0, 1000000, NULL, "5",
@@ -258,7 +261,7 @@ static const struct option_table replica_table = {
               "After this one request tries it again; any answer below 500 lets it back."),
         WHOLE("pipe_limit_bytes", pipe_limit_bytes, 4096, 16777216, "bytes", "65536",
               "Bytes of a body waiting in the proxy, per request and direction."),
-        WHOLE("chunk_memory_bytes", chunk_memory_bytes, 1048576, 1e13, "bytes", "1073741824",
+        FIXED("chunk_memory_bytes", chunk_memory_bytes, 1048576, 1e13, "bytes", "1073741824",
               "All such buffers of a worker together."),
         {NULL},
     },
@@ -350,9 +353,9 @@ static const struct option_table store_table = {
          .help = "memory: inside one process (headrace run); redis: a fleet of proxies and "
                  "schedulers."},
         {"redis", OPTION_OBJECT, AT(redis), .table = &redis_table, .help = "The Redis of a fleet."},
-        WHOLE("lease_ms", lease_ms, 500, 600000, "ms", "3000",
+        FIXED("lease_ms", lease_ms, 500, 600000, "ms", "3000",
               "A process that has not been heard of for this long counts as gone."),
-        WHOLE("refresh_ms", refresh_ms, 50, 60000, "ms", "250",
+        FIXED("refresh_ms", refresh_ms, 50, 60000, "ms", "250",
               "How often load is published, and looked for what has changed."),
         WHOLE(
             "token_stale_max_s", token_stale_max_s, 0, 365 * DAY_S, "s", "0",
@@ -363,7 +366,7 @@ static const struct option_table store_table = {
     check_store};
 
 const struct option_row config_rows[CONFIG_ROWS] = {
-    WHOLE("workers", workers, 0, 256, NULL, "0", "Worker threads; 0 is one a core."),
+    FIXED("workers", workers, 0, 256, NULL, "0", "Worker threads; 0 is one a core."),
     {"domain", OPTION_STRING, AT(domain), .standard = "\"localhost\"", .reload = OPTION_RESTART,
      .help = "Endpoints answer at <endpoint>.<domain>."},
     {"listeners", OPTION_OBJECTS, AT(listeners), AT(listener_count), .table = &listener_table,
@@ -375,7 +378,7 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .reload = OPTION_RESTART,
      .help =
          "Access tokens of the memory store, as SHA-256 only; changes are noticed within 250 ms."},
-    {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]", .reload = OPTION_RESTART,
+    {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]",
      .help = "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed."},
     {"model_routing", OPTION_OBJECT, 0, .table = &model_table,
      .help = "Routing by the model that a body names."},

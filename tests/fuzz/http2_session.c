@@ -31,7 +31,7 @@ static struct worker_thread *thread;
 static struct worker *worker;
 static struct process process;
 static struct worker_cell cell;
-static const struct client_door door = {.http2 = true, .port = "80"};
+static struct client_door door = {.refs = 1, .http2 = true, .port = "80"}; /* never freed */
 static char large[LARGE_BYTES];
 
 /* What the path says about the answer: "/echo" the body, "/large" 200 kB, "/wait" none. */
@@ -97,7 +97,7 @@ static void open_worker(void) {
                                &why) == OK);
   process.config = &f->config;
   process.worker_count = 1;
-  assert(worker_new(&process, 0, &cell, NULL, -1, &thread) == OK);
+  assert(worker_new(&process, 0, &cell, -1, &thread) == OK);
   worker = worker_of(thread);
   worker->steps = path;
   worker->finish = &path[1];
