@@ -18,7 +18,7 @@
 #include "proxy/store_open.h"
 #include "scheduler/scheduler.h"
 
-enum { MAIN_CHUNK_BYTES = 1 << 20, SHUTDOWN_GRACE_S = 30, LEAVE_MOST_S = 2 };
+enum { MAIN_CHUNK_BYTES = 1 << 20, LEAVE_MOST_S = 2 };
 
 /* From the ground up; taken down the other way round. */
 struct process_parts {
@@ -110,8 +110,8 @@ static void stop_asked(evutil_socket_t fd, short what, void *user) {
       edge_done(p);
     return;
   }
-  if (!now &&
-      timer_set(p->loop, &p->hurry_timer, loop_now(p->loop) + SHUTDOWN_GRACE_S * USEC_PER_S) != OK)
+  if (!now && timer_set(p->loop, &p->hurry_timer,
+                        loop_now(p->loop) + p->file->config.drain_s * USEC_PER_S) != OK)
     now = true;
   edge_stop(p->edge, now, edge_done, p);
 }

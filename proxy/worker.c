@@ -25,6 +25,7 @@ enum {
   KEEP_OBJECTS = 1024, /* freed ones kept for the next */
   KEEP_ARENA_BLOCKS = 4096,
   STOP_LOOK_US = 20 * 1000,
+  HALT_US = 1000 * 1000, /* for what is said last to be read */
 };
 
 struct worker_door {
@@ -42,6 +43,7 @@ struct worker_thread {
   int door_count;
   struct file *file; /* what config is in, once it was read again; a reference */
   struct timer stop_timer;
+  usec_t halt_at; /* the loop ends then, whoever is left; 0: not yet */
 };
 
 struct worker_mail {
@@ -150,14 +152,15 @@ static void door_enter(struct worker_thread *t, struct worker_door *d) {
 
 static void clients_close(struct worker *w) {
   list_each (node, &w->open_clients)
-    client_close(container_of(node, struct client, node), false);
+    client_close(container_of(node, struct client, node), true);
 }
 
 /* Whether the last client has gone; then the loop may end. */
 static void look_whether_done(struct timer *timer) {
   struct worker_thread *t = container_of(timer, struct worker_thread, stop_timer);
   struct worker *w = &t->worker;
-  if (list_empty(&w->open_clients) ||
+  bool late = t->halt_at && loop_now(w->loop) >= t->halt_at;
+  if (list_empty(&w->open_clients) || late ||
       timer_set(w->loop, &t->stop_timer, loop_now(w->loop) + STOP_LOOK_US) != OK)
     loop_stop(w->loop);
 }
@@ -275,6 +278,15 @@ static void change_came(struct mail *m) {
   worker_change_free(c);
 }
 
+/* Who has not said anything yet may still bring one request. */
+static void client_stop(struct client *c) {
+  c->protocol ? c->protocol->stop(c) : client_expect_last(c);
+}
+
+static void client_halt(struct client *c) {
+  c->protocol ? c->protocol->halt(c) : client_close(c, false);
+}
+
 static void stop_came(struct mail *m) {
   struct worker_mail *wm = container_of(m, struct worker_mail, mail);
   struct worker_thread *t = wm->thread;
@@ -285,12 +297,11 @@ static void stop_came(struct mail *m) {
   t->doors = NULL;
   t->door_count = 0;
   w->stopping = true;
+  if (now && !t->halt_at)
+    t->halt_at = loop_now(w->loop) + HALT_US;
   list_each (node, &w->open_clients) {
     struct client *c = container_of(node, struct client, node);
-    if (now)
-      client_close(c, false);
-    else if (c->protocol) /* others have not said anything yet; their first request is served */
-      c->protocol->stop(c);
+    now ? client_halt(c) : client_stop(c);
   }
   look_whether_done(&t->stop_timer);
 }

@@ -41,8 +41,9 @@ void worker_change_send(struct worker_change *c, struct doors *doors);
 /* One that was not sent. Accepts NULL; returns NULL. */
 struct worker_change *worker_change_free(struct worker_change *c);
 
-/* No new connections or requests; the thread ends when the last request has, or, with
- * `now`, at once. May be called again to hurry. */
+/* No new connections, and after drain_idle_s no new requests; the thread ends when the last request
+ * has. With `now` requests end within a second: with 503, or as an aborted answer. May be called
+ * again to hurry. */
 void worker_stop(struct worker_thread *t, bool now);
 /* Waits for the thread to end. */
 void worker_join(struct worker_thread *t);

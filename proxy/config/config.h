@@ -48,8 +48,9 @@ struct config_redis {
 };
 
 struct config {
-  int64_t workers; /* 0: one a core */
-  char *domain;    /* endpoints answer at <endpoint>.<domain> */
+  int64_t workers;               /* 0: one a core */
+  char *domain;                  /* endpoints answer at <endpoint>.<domain> */
+  int64_t drain_s, drain_idle_s; /* 60, 2: of a process that stops, and of its idle connections */
   struct config_listener *listeners;
   int listener_count;
   struct config_log log;

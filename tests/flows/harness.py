@@ -189,6 +189,12 @@ def read_all(link):
     return data
 
 
+# A client told to go still has its streams (RFC 9113, 6.8); h2 takes GOAWAY for the end of everything.
+_TRANSITIONS = h2.connection.H2ConnectionStateMachine._transitions
+_TRANSITIONS[(h2.connection.ConnectionState.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY)] = (
+    None, h2.connection.ConnectionState.CLIENT_OPEN)
+
+
 class Http2:
     """One HTTP/2 connection; streams are read until they end."""
 
