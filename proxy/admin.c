@@ -15,6 +15,7 @@
 #include "lib/base/list.h"
 #include "lib/http/error_body.h"
 #include "lib/net/address.h"
+#include "lib/net/handed.h"
 #include "lib/net/listen.h"
 #include "lib/net/loop.h"
 #include "proxy/config/config.h"
@@ -33,7 +34,10 @@ struct admin {
   struct store *store;
   struct scheduler *scheduler;
   struct list asked; /* for status */
-  char *socket_path;
+  char *socket_path; /* NULL: the file is not ours */
+  struct evhttp_bound_socket *doors[2];
+  bool lent[2];
+  int door_count;
   admin_reload_fn reload;
   void *reload_user;
   bool stopping;
@@ -184,38 +188,47 @@ static void on_reload(struct evhttp_request *r, void *user) {
   buf_free(&why);
 }
 
-static enum err open_socket(struct admin *a, const char *text, struct buf *why) {
+static enum err open_socket(struct admin *a, const char *text, struct handed *handed,
+                            struct buf *why) {
   struct address address;
   enum err e = address_parse(text, &address);
   if (e)
     return e;
-  int fd = listen_socket(&address, false, SOCKET_MODE, why);
+  int fd;
+  bool *lent = &a->lent[a->door_count];
+  if (handed_find(handed, &address, &fd, 1, lent) == 0)
+    fd = listen_socket(&address, false, SOCKET_MODE, why);
   if (fd < 0)
     return ERR_IO;
-  if (evhttp_accept_socket(a->http, fd) == 0)
-    return OK;
-  close(fd);
-  return ERR_MEMORY;
+  struct evhttp_bound_socket *door = evhttp_accept_socket_with_handle(a->http, fd);
+  if (!door) {
+    close(fd);
+    return ERR_MEMORY;
+  }
+  a->doors[a->door_count++] = door;
+  return OK;
 }
 
-static enum err open_all(struct admin *a, const struct config_admin *c, struct buf *why) {
+static enum err open_all(struct admin *a, const struct config_admin *c, struct handed *handed,
+                         struct buf *why) {
   char text[ADDRESS_TEXT_BYTES];
   snprintf(text, sizeof text, "unix:%s", c->socket);
   if (dirs_make_for(c->socket, 0755) != OK) {
     buf_printf(why, "cannot make the directory of %s: %s", c->socket, strerror(errno));
     return ERR_IO;
   }
-  enum err e = open_socket(a, text, why);
-  if (!e)
+  enum err e = open_socket(a, text, handed, why);
+  if (!e && !a->lent[0])
     a->socket_path = strdup(c->socket);
   if (!e && c->address && *c->address)
-    e = open_socket(a, c->address, why);
+    e = open_socket(a, c->address, handed, why);
   return e;
 }
 
 enum err admin_new(struct loop *loop, const struct config_admin *config, struct store *store,
                    const struct edge *edge, struct scheduler *scheduler,
-                   const struct report_reloads *reloads, struct admin **out, struct buf *why) {
+                   const struct report_reloads *reloads, struct handed *handed, struct admin **out,
+                   struct buf *why) {
   struct admin *a = calloc(1, sizeof *a);
   if (!a)
     return ERR_MEMORY;
@@ -239,7 +252,7 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
   evhttp_set_cb(a->http, "/status", on_status, a);
   evhttp_set_cb(a->http, "/reload", on_reload, a);
   evhttp_set_gencb(a->http, on_other, a);
-  enum err e = open_all(a, config, why);
+  enum err e = open_all(a, config, handed, why);
   if (e)
     admin_free(a);
   else
@@ -254,6 +267,18 @@ void admin_on_reload(struct admin *a, admin_reload_fn reload, void *user) {
 
 void admin_stopping(struct admin *a) {
   a->stopping = true;
+}
+
+void admin_sockets(const struct admin *a, struct handed_list *to) {
+  for (int i = 0; i < a->door_count; i++)
+    handed_list_add(to, evhttp_bound_socket_get_fd(a->doors[i]), a->lent[i]);
+}
+
+void admin_hand_over(struct admin *a) {
+  while (a->door_count)
+    evhttp_del_accept_socket(a->http, a->doors[--a->door_count]);
+  free(a->socket_path);
+  a->socket_path = NULL;
 }
 
 struct admin *admin_free(struct admin *a) {

@@ -161,10 +161,10 @@ static void endpoint_went(void *user, const char *name) {
 
 static void doors_enter(struct edge *edge) {
   for (int i = 0; !edge->doors_open && i < edge->worker_count; i++) {
-    struct worker_change *c = worker_change_new(edge->workers[i], NULL, edge->doors);
+    struct worker_change *c = worker_change_new(edge->workers[i], NULL, edge->doors, true);
     if (!c)
       abort(); /* nobody would be let in */
-    worker_change_send(c, edge->doors);
+    worker_change_send(c);
   }
   edge->doors_open = true;
 }
@@ -293,12 +293,12 @@ static enum err log_open(struct edge *edge, struct buf *why) {
   return ERR_IO;
 }
 
-static enum err workers_open(struct edge *edge, struct buf *why) {
+static enum err workers_open(struct edge *edge, struct handed *handed, struct buf *why) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   int count = edge->config->workers ? (int)edge->config->workers : cores > 0 ? (int)cores : 1;
   if (count > WORKERS_MAX)
     count = WORKERS_MAX;
-  enum err e = doors_open(edge->config, count, NULL, &edge->doors, why);
+  enum err e = doors_open(edge->config, count, NULL, handed, &edge->doors, why);
   if (e)
     return e;
   size_t bytes = sizeof *edge->cells * (size_t)count;
@@ -315,14 +315,14 @@ static enum err workers_open(struct edge *edge, struct buf *why) {
   return e;
 }
 
-static enum err edge_open(struct edge *edge, struct buf *why) {
+static enum err edge_open(struct edge *edge, struct handed *handed, struct buf *why) {
   edge->incarnation = clock_wall() / 1000;
   edge->process.pace =
       pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
   edge->process.crowd = crowd_new();
   enum err e = edge->process.pace && edge->process.crowd ? log_open(edge, why) : ERR_MEMORY;
   if (!e)
-    e = workers_open(edge, why);
+    e = workers_open(edge, handed, why);
   for (int i = 0; !e && i < edge->worker_count; i++)
     e = worker_start(edge->workers[i]);
   if (!e)
@@ -335,7 +335,7 @@ static enum err edge_open(struct edge *edge, struct buf *why) {
 }
 
 enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
-                  const char *id, struct edge **out, struct buf *why) {
+                  const char *id, struct handed *handed, struct edge **out, struct buf *why) {
   struct edge *edge = calloc(1, sizeof *edge);
   if (!edge)
     return ERR_MEMORY;
@@ -353,7 +353,7 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
   timer_init(&edge->doors_timer, doors_late);
   timer_init(&edge->stale_timer, tokens_too_old);
   list_init(&edge->watch.node);
-  enum err e = edge_open(edge, why);
+  enum err e = edge_open(edge, handed, why);
   if (e) {
     edge_stop(edge, true, NULL, NULL);
     edge_free(edge);
@@ -375,7 +375,7 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
 static enum err changes_prepare(struct edge *e, struct file *file, const struct doors *doors,
                                 struct worker_change **changes) {
   for (int i = 0; i < e->worker_count; i++) {
-    changes[i] = worker_change_new(e->workers[i], file, e->doors_open ? doors : NULL);
+    changes[i] = worker_change_new(e->workers[i], file, e->doors_open ? doors : NULL, false);
     if (!changes[i])
       return ERR_MEMORY;
   }
@@ -385,7 +385,7 @@ static enum err changes_prepare(struct edge *e, struct file *file, const struct 
 enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
   struct worker_change *changes[WORKERS_MAX] = {0};
   struct doors *doors = NULL;
-  enum err err = doors_open(&file->config, e->worker_count, e->doors, &doors, why);
+  enum err err = doors_open(&file->config, e->worker_count, e->doors, NULL, &doors, why);
   if (!err)
     err = changes_prepare(e, file, doors, changes);
   if (err) {
@@ -396,7 +396,7 @@ enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
   }
   doors_succeed(doors, e->doors);
   for (int i = 0; i < e->worker_count; i++)
-    worker_change_send(changes[i], doors);
+    worker_change_send(changes[i]);
   doors_free(e->doors);
   e->doors = doors;
   e->config = e->process.config = &file->config;
@@ -411,7 +411,25 @@ static void look_whether_stopped(struct timer *t) {
     abort();
 }
 
+bool edge_beats(struct edge *e) {
+  bool all = true;
+  for (int i = 0; i < e->worker_count && !e->done; i++)
+    all = worker_beats(e->workers[i]) && all;
+  return all;
+}
+
+void edge_sockets(const struct edge *e, struct handed_list *to) {
+  if (e->doors)
+    doors_list(e->doors, to);
+}
+
+void edge_hand_over(struct edge *e) {
+  if (e->doors)
+    doors_hand_over(e->doors);
+}
+
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user) {
+  e->doors = doors_free(e->doors); /* workers have what they accept from */
   for (int i = 0; i < e->worker_count; i++)
     worker_stop(e->workers[i], now);
   if (!done || e->done)

@@ -31,8 +31,9 @@ enum {
 struct worker_door {
   struct worker *worker;
   struct client_door *client; /* a reference */
-  struct listener *listener;
-  int kept, fd; /* while it is in the mail: whose listener it goes on with, or a socket */
+  struct listener **listeners;
+  int *sockets, count; /* while it is in the mail: what will be listened on ... */
+  int kept;            /* ... or whose listeners it goes on with; -1: nobody's */
 };
 
 struct worker_thread {
@@ -42,6 +43,8 @@ struct worker_thread {
   struct worker_door **doors;
   int door_count;
   struct file *file; /* what config is in, once it was read again; a reference */
+  struct mail beat;
+  _Atomic bool beat_sent; /* and not come yet */
   struct timer stop_timer;
   usec_t halt_at; /* the loop ends then, whoever is left; 0: not yet */
 };
@@ -122,10 +125,13 @@ static enum err worker_open(struct worker *w, int log_fd) {
 static struct worker_door *door_free(struct worker_door *d) {
   if (!d)
     return NULL;
-  listener_finish(d->listener);
-  if (d->fd >= 0)
-    close(d->fd);
+  for (int i = 0; d->listeners && i < d->count; i++)
+    listener_finish(d->listeners[i]);
+  for (int i = 0; d->sockets && i < d->count; i++)
+    close(d->sockets[i]);
   client_door_unref(d->client);
+  free(d->listeners);
+  free(d->sockets);
   free(d);
   return NULL;
 }
@@ -137,17 +143,26 @@ static void doors_drop(struct worker_door **doors, int count) {
   free(doors);
 }
 
+static void door_inherit(struct worker_door *d, struct worker_door *before) {
+  free(d->listeners);
+  d->listeners = before->listeners;
+  d->count = before->count;
+  before->listeners = NULL;
+  before->count = 0;
+  for (int i = 0; i < d->count; i++)
+    listener_redirect(d->listeners[i], d);
+}
+
 static void door_enter(struct worker_thread *t, struct worker_door *d) {
   if (d->kept >= 0) {
-    d->listener = t->doors[d->kept]->listener;
-    t->doors[d->kept]->listener = NULL;
-    listener_redirect(d->listener, d);
+    door_inherit(d, t->doors[d->kept]);
     return;
   }
-  int fd = d->fd;
-  d->fd = -1;
-  if (listener_open(t->worker.loop, fd, accepted, d, &d->listener) != OK)
-    abort(); /* nobody would be let in */
+  for (int i = 0; i < d->count; i++)
+    if (listener_open(t->worker.loop, d->sockets[i], accepted, d, &d->listeners[i]) != OK)
+      abort(); /* nobody would be let in */
+  free(d->sockets);
+  d->sockets = NULL;
 }
 
 static void clients_close(struct worker *w) {
@@ -342,7 +357,16 @@ enum err worker_known(struct worker_thread *t, bool known) {
   return OK;
 }
 
-static enum err change_doors(struct worker_change *c, const struct doors *doors) {
+static enum err door_sockets(struct worker_door *d, const struct doors *doors, int i) {
+  int worker = d->worker->index, count = doors_sockets(doors, i, worker);
+  d->listeners = calloc((size_t)count + 1, sizeof *d->listeners);
+  d->sockets = malloc(((size_t)count + 1) * sizeof *d->sockets);
+  enum err e = d->listeners && d->sockets ? doors_take(doors, i, worker, d->sockets) : ERR_MEMORY;
+  d->count = e ? 0 : count;
+  return e;
+}
+
+static enum err change_doors(struct worker_change *c, const struct doors *doors, bool first) {
   c->doors = calloc((size_t)doors_count(doors) + 1, sizeof *c->doors);
   if (!c->doors)
     return ERR_MEMORY;
@@ -351,14 +375,17 @@ static enum err change_doors(struct worker_change *c, const struct doors *doors)
     if (!d)
       return ERR_MEMORY;
     *d = (struct worker_door){&c->thread->worker, client_door_ref(doors_at(doors, i)),
-                              .kept = doors_kept(doors, i), .fd = -1};
+                              .kept = first ? -1 : doors_kept(doors, i)};
     c->doors[c->door_count++] = d;
+    enum err e = d->kept < 0 ? door_sockets(d, doors, i) : OK;
+    if (e)
+      return e;
   }
   return OK;
 }
 
 struct worker_change *worker_change_new(struct worker_thread *t, struct file *file,
-                                        const struct doors *doors) {
+                                        const struct doors *doors, bool first) {
   struct worker_change *c = calloc(1, sizeof *c);
   if (!c)
     return NULL;
@@ -367,19 +394,12 @@ struct worker_change *worker_change_new(struct worker_thread *t, struct file *fi
   c->file = file ? file_ref(file) : NULL;
   enum err e = file ? trusted_read(&file->config, &c->trusted, &c->trusted_count) : OK;
   if (!e && doors)
-    e = change_doors(c, doors);
+    e = change_doors(c, doors, first);
   return e ? worker_change_free(c) : c;
 }
 
-void worker_change_send(struct worker_change *c, struct doors *doors) {
-  struct worker_thread *t = c->thread;
-  for (int i = 0; i < c->door_count; i++) {
-    struct worker_door *d = c->doors[i];
-    d->fd = doors_take_socket(doors, i, t->worker.index);
-    if (d->fd >= 0) /* none has opened that one yet */
-      d->kept = -1;
-  }
-  loop_send(t->worker.loop, &c->mail);
+void worker_change_send(struct worker_change *c) {
+  loop_send(c->thread->worker.loop, &c->mail);
 }
 
 struct worker_change *worker_change_free(struct worker_change *c) {
@@ -390,6 +410,19 @@ struct worker_change *worker_change_free(struct worker_change *c) {
   free(c->trusted);
   free(c);
   return NULL;
+}
+
+static void beat_came(struct mail *m) {
+  struct worker_thread *t = container_of(m, struct worker_thread, beat);
+  atomic_store(&t->beat_sent, false);
+}
+
+bool worker_beats(struct worker_thread *t) {
+  if (atomic_exchange(&t->beat_sent, true))
+    return false;
+  t->beat.deliver = beat_came;
+  loop_send(t->worker.loop, &t->beat);
+  return true;
 }
 
 void worker_stop(struct worker_thread *t, bool now) {
