@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/base/chunk.h"
+#include "lib/net/transport.h"
 
 enum { CHUNKS_KEPT = 1024 };
 
@@ -45,9 +46,10 @@ static enum err loop_open(struct loop *l, size_t chunk_bytes_max) {
   l->read_scratch = malloc(LOOP_READ_BYTES);
   l->plain_scratch = malloc(LOOP_READ_BYTES);
   l->write_scratch = malloc(LOOP_WRITE_BYTES);
-  l->record_scratch = malloc(LOOP_WRITE_BYTES);
+  l->going_scratch = malloc(LOOP_WRITE_BYTES);
+  l->batch = batch_new();
   if (!l->base || !l->chunks || !l->read_scratch || !l->plain_scratch || !l->write_scratch ||
-      !l->record_scratch)
+      !l->going_scratch || !l->batch)
     return ERR_MEMORY;
   l->timer_event = event_new(l->base, -1, 0, timers_due, l);
   l->mail_event = event_new(l->base, l->mailbox.fd, EV_READ | EV_PERSIST, mail_came, l);
@@ -63,6 +65,7 @@ struct loop *loop_new(size_t chunk_bytes_max) {
   list_init(&l->posts);
   list_init(&l->flushes);
   list_init(&l->unsure);
+  list_init(&l->readable);
   l->timer_event_at = USEC_NEVER;
   l->mailbox.fd = -1;
   return loop_open(l, chunk_bytes_max) == OK ? l : loop_free(l);
@@ -84,7 +87,8 @@ struct loop *loop_free(struct loop *l) {
   free(l->read_scratch);
   free(l->plain_scratch);
   free(l->write_scratch);
-  free(l->record_scratch);
+  free(l->going_scratch);
+  l->batch = batch_free(l->batch);
   free(l);
   return NULL;
 }
@@ -121,11 +125,14 @@ static void run_posts(struct loop *l) {
 
 /* To the end: what one flush puts out may be another's input. */
 static void run_flushes(struct loop *l) {
-  struct list *node;
-  while ((node = list_pop_front(&l->flushes))) {
-    struct post *p = container_of(node, struct post, node);
-    p->run(p);
-  }
+  do {
+    struct list *node;
+    while ((node = list_pop_front(&l->flushes))) {
+      struct post *p = container_of(node, struct post, node);
+      p->run(p);
+    }
+    transport_put_out(l);
+  } while (!list_empty(&l->flushes));
 }
 
 void loop_turn(struct loop *l, bool wait) {
@@ -133,6 +140,7 @@ void loop_turn(struct loop *l, bool wait) {
   bool idle = list_empty(&l->posts) && list_empty(&l->flushes);
   l->now_us = 0;
   event_base_loop(l->base, EVLOOP_ONCE | (wait && idle ? 0 : EVLOOP_NONBLOCK));
+  transport_read_ready(l);
   run_posts(l);
   run_flushes(l);
   if (!list_empty(&l->posts)) { /* what is over is freed: not worth a look at the sockets */

@@ -1,10 +1,9 @@
 /* One thread's event loop, and what everything on that thread shares: the turn,
  * posted work, deadlines, scratch memory.
  *
- * A turn is: wait, run the events that are due, run what was posted, flush; once more
- * when the flushes have posted. What is left then is run in the next turn, which does
- * not wait.
- * Wake-ups are posted, never recursive. */
+ * A turn is: wait, run the events that are due, read what can be read, run what was
+ * posted, flush; once more when the flushes have posted. What is left then is run in the next turn,
+ * which does not wait. Wake-ups are posted, never recursive. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +15,7 @@
 #include "lib/base/heap.h"
 #include "lib/base/list.h"
 #include "lib/base/mailbox.h"
+#include "lib/net/batch.h"
 
 struct chunks;
 struct event;
@@ -58,8 +58,19 @@ struct loop {
   char *write_scratch; /* LOOP_WRITE_BYTES */
   size_t write_len;
   struct transport *writer;
-  char *record_scratch; /* LOOP_WRITE_BYTES: the same encrypted */
-  size_t record_len;
+  /* What goes out by the next system call: bytes of `going_count` connections, one after the other
+   * at the start of going_scratch, going_bytes of them; behind these is made what will join them.
+   */
+  char *going_scratch; /* LOOP_WRITE_BYTES */
+  size_t going_bytes, going_end;
+  struct loop_going {
+    struct transport *to;
+    size_t len;
+  } going[BATCH_OPS];
+  int going_count;
+  struct list readable;                 /* transports that have something to read */
+  struct transport *reading[BATCH_OPS]; /* of these, those whose read is being handled */
+  struct batch *batch;
   uint64_t turns;
   bool stopping;
 };

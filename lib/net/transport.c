@@ -11,6 +11,8 @@
 enum {
   OUT_VECTORS = 64,
   DIRECT_BYTES = 16 * 1024, /* a span of this size goes out at once: a copy less */
+  SHARE_BYTES =
+      LOOP_READ_BYTES / BATCH_OPS - 64, /* of the scratch; not all in the same cache sets */
   UNSURE_US = 250 * 1000,
 };
 
@@ -48,7 +50,82 @@ static ssize_t send_both(int fd, struct slice first, struct slice second) {
   return sendmsg(fd, &m, MSG_NOSIGNAL);
 }
 
-void transport_put_raw(struct transport *t, struct slice first, struct slice second) {
+/* What of `bytes` the socket did not take waits. */
+static void sent(struct transport *t, struct slice bytes, ssize_t n) {
+  if (n < 0 && n != -EAGAIN && n != -EINTR) {
+    transport_put_failed(t);
+    return;
+  }
+  size_t taken = n > 0 ? (size_t)n : 0;
+  t->bytes_out += taken;
+  t->may_write = taken == bytes.len;
+  queue_raw(t, slice_skip(bytes, taken));
+}
+
+void transport_put_out(struct loop *l) {
+  struct batch_op ops[BATCH_OPS];
+  int count = l->going_count;
+  size_t at = 0;
+  for (int i = 0; i < count; at += l->going[i++].len)
+    ops[i] = (struct batch_op){.fd = l->going[i].to->fd,
+                               .write = true,
+                               .bytes = l->going_scratch + at,
+                               .len = l->going[i].len};
+  batch_run(l->batch, ops, count);
+  for (int i = 0; i < count; i++) {
+    struct transport *t = l->going[i].to;
+    t->going = 0;
+    sent(t, slice_of(ops[i].bytes, ops[i].len), ops[i].result);
+    if (t->finishing || t->was_full)
+      loop_flush_later(l, &t->flush_post);
+  }
+  l->going_count = 0;
+  l->going_end -= at;
+  l->going_bytes = 0;
+  memmove(l->going_scratch, l->going_scratch + at, l->going_end);
+}
+
+static void going_join(struct transport *t, size_t len) {
+  struct loop *l = t->loop;
+  struct loop_going *last = l->going_count ? &l->going[l->going_count - 1] : NULL;
+  if (last && last->to == t)
+    last->len += len;
+  else
+    l->going[l->going_count++] = (struct loop_going){t, len};
+  t->going += len;
+  l->going_bytes = l->going_end;
+  if (l->going_count == BATCH_OPS || t->going >= DIRECT_BYTES)
+    transport_put_out(l);
+}
+
+static struct slice made(const struct loop *l) {
+  return slice_of(l->going_scratch + l->going_bytes, l->going_end - l->going_bytes);
+}
+
+void transport_commit(struct transport *t) {
+  struct loop *l = t->loop;
+  if (made(l).len == 0)
+    return;
+  if (t->going && l->going[l->going_count - 1].to != t) /* order */
+    transport_put_out(l);
+  if (t->may_write && chunkq_empty(&t->out) && !t->write_failed && !t->closed) {
+    going_join(t, made(l).len);
+    return;
+  }
+  if (!t->closed)
+    queue_raw(t, made(l));
+  l->going_end = l->going_bytes;
+}
+
+static void make(struct loop *l, struct slice bytes) {
+  if (bytes.len)
+    memcpy(l->going_scratch + l->going_end, bytes.data, bytes.len);
+  l->going_end += bytes.len;
+}
+
+static void put_direct(struct transport *t, struct slice first, struct slice second) {
+  if (t->going)
+    transport_put_out(t->loop);
   if (t->write_failed || t->closed)
     return;
   if (chunkq_empty(&t->out) && t->may_write) {
@@ -57,14 +134,24 @@ void transport_put_raw(struct transport *t, struct slice first, struct slice sec
       transport_put_failed(t);
       return;
     }
-    size_t sent = n > 0 ? (size_t)n : 0;
-    t->bytes_out += sent;
-    t->may_write = sent == first.len + second.len;
-    second = slice_skip(second, sent > first.len ? sent - first.len : 0);
-    first = slice_skip(first, sent);
+    size_t taken = n > 0 ? (size_t)n : 0;
+    t->bytes_out += taken;
+    t->may_write = taken == first.len + second.len;
+    second = slice_skip(second, taken > first.len ? taken - first.len : 0);
+    first = slice_skip(first, taken);
   }
   queue_raw(t, first);
   queue_raw(t, second);
+}
+
+void transport_put_plain(struct transport *t, struct slice first, struct slice second) {
+  if (first.len + second.len >= DIRECT_BYTES) {
+    put_direct(t, first, second);
+    return;
+  }
+  make(t->loop, first);
+  make(t->loop, second);
+  transport_commit(t);
 }
 
 /* What this turn's sends have gathered, and a span behind it. */
@@ -85,6 +172,12 @@ static void put_gathered(struct transport *t) {
 }
 
 static void put_queued(struct transport *t) {
+  struct loop *l = t->loop;
+  if (t->may_write && t->out.len < DIRECT_BYTES) {
+    l->going_end += chunkq_take(&t->out, l->chunks, l->going_scratch + l->going_end, t->out.len);
+    transport_commit(t);
+    return;
+  }
   while (t->may_write && !chunkq_empty(&t->out)) {
     struct iovec iov[OUT_VECTORS];
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)chunkq_iov(&t->out, iov, OUT_VECTORS)};
@@ -101,7 +194,7 @@ static void put_queued(struct transport *t) {
 }
 
 size_t transport_pending(const struct transport *t) {
-  return t->out.len + (t->loop->writer == t ? t->loop->write_len : 0);
+  return t->out.len + t->going + (t->loop->writer == t ? t->loop->write_len : 0);
 }
 
 bool transport_full(struct transport *t) {
@@ -137,6 +230,8 @@ void transport_more_soon(struct transport *t, bool more) {
 /* Another connection wants to write: this one's bytes go out, or wait in its queue. */
 static void step_aside(struct transport *t) {
   struct loop *l = t->loop;
+  if (t->more_soon && t->going)
+    transport_put_out(l);
   if (t->more_soon &&
       chunkq_append(&t->out, l->chunks, slice_of(l->write_scratch, l->write_len)) == OK)
     l->write_len = 0;
@@ -216,41 +311,93 @@ static void be_unsure(struct transport *t) {
     list_remove(&t->unsure_node);
 }
 
-/* False when there is nothing more to read for now. */
-static bool read_once(struct transport *t, size_t *budget) {
-  ssize_t n = recv(t->fd, t->loop->read_scratch, LOOP_READ_BYTES, 0);
-  if (n < 0 && errno == EINTR)
+/* What a read of `room` bytes at `bytes` has brought. False when there is nothing more to read for
+ * now. */
+static bool take_in(struct transport *t, const char *bytes, size_t room, ssize_t n) {
+  if (n == -EINTR)
     return true;
-  if (n < 0 && errno == EAGAIN) {
-    t->may_read = false;
-    return false;
-  }
   if (n <= 0) {
     t->may_read = false;
-    end_of_input(t, n == 0);
+    if (n != -EAGAIN)
+      end_of_input(t, n == 0);
     return false;
   }
   t->bytes_in += (uint64_t)n;
-  if (n < LOOP_READ_BYTES && !t->peer_ended) {
+  t->bulk = n >= SHARE_BYTES;
+  if ((size_t)n < room && !t->peer_ended) {
     t->may_read = false;
     be_unsure(t);
   }
-  *budget -= (size_t)n < *budget ? (size_t)n : *budget;
   if (!t->finishing)
-    t->ops->take(t, slice_of(t->loop->read_scratch, (size_t)n));
+    t->ops->take(t, slice_of(bytes, (size_t)n));
   return t->may_read;
+}
+
+static bool wants_to_read(const struct transport *t) {
+  return !t->paused && !t->closed && !t->ended && t->may_read;
 }
 
 static void read_on(struct transport *t) {
   size_t budget = TRANSPORT_TURN_BYTES;
-  while (!t->paused && !t->closed && !t->ended && t->may_read) {
+  char *scratch = t->loop->read_scratch;
+  while (wants_to_read(t)) {
     if (budget == 0) {
       loop_post(t->loop, &t->read_post);
       return;
     }
-    if (!read_once(t, &budget))
+    ssize_t n = recv(t->fd, scratch, LOOP_READ_BYTES, 0);
+    budget -= n < 0 ? 0 : (size_t)n < budget ? (size_t)n : budget;
+    if (!take_in(t, scratch, LOOP_READ_BYTES, n < 0 ? -errno : n))
       return;
   }
+}
+
+/* Bytes of one may be the end of another. */
+static void read_together(struct loop *l, int count) {
+  struct batch_op ops[BATCH_OPS];
+  for (int i = 0; i < count; i++)
+    ops[i] = (struct batch_op){
+        .fd = l->reading[i]->fd, .bytes = l->read_scratch + i * SHARE_BYTES, .len = SHARE_BYTES};
+  batch_run(l->batch, ops, count);
+  for (int i = 0; i < count; i++) {
+    struct transport *t = l->reading[i];
+    l->reading[i] = NULL;
+    if (t && !t->ended && take_in(t, ops[i].bytes, SHARE_BYTES, ops[i].result))
+      loop_post(l, &t->read_post);
+  }
+}
+
+/* Up to BATCH_OPS that read little; who reads much has the scratch for itself. */
+static int choose_readers(struct loop *l) {
+  int count = 0;
+  while (count < BATCH_OPS && !list_empty(&l->readable)) {
+    struct transport *t = container_of(list_pop_front(&l->readable), struct transport, ready_node);
+    if (wants_to_read(t) && !t->bulk)
+      l->reading[count++] = t;
+    else if (wants_to_read(t))
+      loop_post(l, &t->read_post);
+  }
+  return count;
+}
+
+void transport_read_ready(struct loop *l) {
+  while (!list_empty(&l->readable)) {
+    int count = choose_readers(l);
+    if (count > 1) {
+      read_together(l, count);
+    } else if (count) {
+      struct transport *t = l->reading[0];
+      l->reading[0] = NULL;
+      read_on(t);
+    }
+  }
+}
+
+static void forget_reading(struct transport *t) {
+  list_remove(&t->ready_node);
+  for (int i = 0; i < BATCH_OPS; i++)
+    if (t->loop->reading[i] == t)
+      t->loop->reading[i] = NULL;
 }
 
 /* A client that has gone is noticed while its request waits. */
@@ -298,7 +445,8 @@ static void on_event(evutil_socket_t fd, short what, void *user) {
   if (t->connecting || t->closed || t->ended)
     return;
   look_at_end(t);
-  read_on(t);
+  if (wants_to_read(t) && list_empty(&t->ready_node))
+    list_push_back(&t->loop->readable, &t->ready_node);
 }
 
 enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl,
@@ -314,6 +462,7 @@ enum err transport_open(struct transport *t, struct loop *loop, int fd, struct s
   t->may_write = !connecting;
   post_init(&t->read_post, read_run);
   post_init(&t->flush_post, flush_run);
+  list_init(&t->ready_node);
   list_init(&t->unsure_node);
   t->event =
       event_new(loop->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET, on_event, t);
@@ -360,6 +509,8 @@ void transport_close(struct transport *t, bool abort) {
     reset_on_close(t->fd);
   else
     put_gathered(t);
+  if (t->going)
+    transport_put_out(t->loop);
   t->closed = true;
   if (t->loop->writer == t) {
     t->loop->writer = NULL;
@@ -368,6 +519,7 @@ void transport_close(struct transport *t, bool abort) {
   post_cancel(&t->read_post);
   post_cancel(&t->flush_post);
   list_remove(&t->unsure_node);
+  forget_reading(t);
   if (t->event)
     event_free(t->event);
   t->event = NULL;

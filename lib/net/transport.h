@@ -55,8 +55,8 @@ struct transport_events {
 struct transport_ops {
   /* Bytes as they were read: hands on what they mean. */
   void (*take)(struct transport *t, struct slice raw);
-  /* Bytes to be sent, to be given to transport_put_raw as they go out: what was gathered, and a
-   * span behind it. Either may be empty. */
+  /* Bytes to be sent, to be committed as they go out: what was gathered, and a span behind it.
+   * Either may be empty. */
   void (*put)(struct transport *t, struct slice gathered, struct slice span);
   /* The read side ended: was that in order? */
   enum transport_end (*ended)(struct transport *t);
@@ -73,7 +73,9 @@ struct transport {
   struct ssl_st *ssl; /* TLS only */
   struct slice raw;   /* TLS only: what was read and is not yet decrypted */
   struct chunkq out;  /* bytes (TLS: records) the socket did not take */
+  size_t going;       /* bytes in loop->going_scratch; then `out` is empty */
   struct post read_post, flush_post;
+  struct list ready_node;  /* in loop->readable */
   struct list unsure_node; /* in loop->unsure since unsure_us */
   usec_t unsure_us;
   uint64_t bytes_in, bytes_out; /* on the wire */
@@ -81,6 +83,7 @@ struct transport {
   bool peer_ended : 1; /* the kernel says that the peer will send no more */
   bool keep_buffered : 1, was_full : 1, write_failed : 1;
   bool more_soon : 1;   /* see transport_more_soon */
+  bool bulk : 1;        /* its last read brought more than a share of the scratch */
   bool finishing : 1;   /* closing in order: what comes in is dropped */
   bool write_ended : 1; /* and the peer has been told that nothing more will come */
   bool ended : 1;       /* on_end was called */
@@ -120,8 +123,16 @@ void transport_finish(struct transport *t);
  * except from within one of its own callbacks, where it must be freed by a post. */
 void transport_close(struct transport *t, bool abort);
 
-/* For transport_ops only: both out to the socket by one write, as far as it takes them. */
-void transport_put_raw(struct transport *t, struct slice first, struct slice second);
+/* For loop_turn only: reads what can be read, and puts out what is to go. The latter calls nobody
+ * back, but may have posted flushes. */
+void transport_read_ready(struct loop *l);
+void transport_put_out(struct loop *l);
+
+/* For transport_ops only: what was written behind going_bytes of the loop's scratch, up to
+ * going_end, is this one's and will go out with the others'. */
+void transport_commit(struct transport *t);
+/* The same with both, which are copied, or if they are large go out at once. */
+void transport_put_plain(struct transport *t, struct slice first, struct slice second);
 /* Nothing more can be written: the loop will call on_end. */
 void transport_put_failed(struct transport *t);
 /* The connection cannot go on. Not from within a send. */

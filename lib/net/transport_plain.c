@@ -16,7 +16,7 @@ static void plain_release(struct transport *t) {
 
 const struct transport_ops transport_plain = {
     .take = plain_take,
-    .put = transport_put_raw,
+    .put = transport_put_plain,
     .ended = plain_ended,
     .goodbye = plain_goodbye,
     .release = plain_release,

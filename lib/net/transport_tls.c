@@ -8,22 +8,16 @@
 
 #include "lib/net/transport.h"
 
-static void records_put(struct transport *t) {
-  struct loop *l = t->loop;
-  struct slice records = slice_of(l->record_scratch, l->record_len);
-  l->record_len = 0;
-  if (records.len)
-    transport_put_raw(t, records, SLICE_NONE);
-}
-
 static int bio_write(BIO *bio, const char *data, int len) {
   struct transport *t = BIO_get_data(bio);
   struct loop *l = t->loop;
   BIO_clear_retry_flags(bio);
-  if (l->record_len + (size_t)len > LOOP_WRITE_BYTES)
-    records_put(t);
-  memcpy(l->record_scratch + l->record_len, data, (size_t)len);
-  l->record_len += (size_t)len;
+  if (l->going_end + (size_t)len > LOOP_WRITE_BYTES) {
+    transport_commit(t);
+    transport_put_out(l);
+  }
+  memcpy(l->going_scratch + l->going_end, data, (size_t)len);
+  l->going_end += (size_t)len;
   return len;
 }
 
@@ -76,7 +70,7 @@ enum err transport_tls_open(struct transport *t) {
 static bool handshake(struct transport *t) {
   ERR_clear_error();
   int n = SSL_do_handshake(t->ssl);
-  records_put(t);
+  transport_commit(t);
   if (n == 1) {
     t->ready = true;
     t->events->on_ready(t);
@@ -100,7 +94,7 @@ static size_t decrypt(struct transport *t, int *status) {
     }
     len += (size_t)n;
   }
-  records_put(t);
+  transport_commit(t);
   return len;
 }
 
@@ -130,10 +124,10 @@ static bool encrypt(struct transport *t, struct slice bytes) {
 static void tls_put(struct transport *t, struct slice gathered, struct slice span) {
   ERR_clear_error();
   if (encrypt(t, gathered) && encrypt(t, span)) {
-    records_put(t);
+    transport_commit(t);
     return;
   }
-  t->loop->record_len = 0;
+  t->loop->going_end = t->loop->going_bytes;
   transport_put_failed(t);
 }
 
@@ -147,7 +141,7 @@ static void tls_goodbye(struct transport *t) {
     return;
   ERR_clear_error();
   SSL_shutdown(t->ssl);
-  records_put(t);
+  transport_commit(t);
 }
 
 static void tls_release(struct transport *t) {
