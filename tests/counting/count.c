@@ -2,6 +2,7 @@
  * numbers live in a file that is mapped shared, so that the test reads them live. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,11 +10,12 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 struct counts {
-  _Atomic uint64_t reads, writes, epoll_ctls, epoll_waits, allocations;
+  _Atomic uint64_t reads, writes, epoll_ctls, epoll_waits, allocations, batches, in_batches;
 };
 
 static struct counts nowhere, *counts = &nowhere;
@@ -47,6 +49,26 @@ COUNTED(epoll_ctls, int, epoll_ctl, (int fd, int op, int of, struct epoll_event 
         (fd, op, of, e))
 COUNTED(epoll_waits, int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms),
         (fd, e, n, ms))
+
+/* Several reads and writes by one call are a batch. */
+long syscall(long number, ...) {
+  static long (*real)(long number, ...);
+  if (!real)
+    real = (long (*)(long number, ...))dlsym(RTLD_NEXT, "syscall");
+  va_list list;
+  va_start(list, number);
+  long a[6];
+  for (int i = 0; i < 6; i++)
+    a[i] = va_arg(list, long);
+  va_end(list);
+  long result = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  if (number == SYS_io_submit) {
+    atomic_fetch_add_explicit(&counts->batches, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts->in_batches, result > 0 ? (uint64_t)result : 0,
+                              memory_order_relaxed);
+  }
+  return result;
+}
 
 /* The allocator behind is the program's own. Looking it up allocates: from `early`. */
 static char early[4096];

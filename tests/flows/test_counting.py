@@ -7,7 +7,7 @@ import pytest
 
 from harness import BODY, CHAT, HEADRACE, ROOT
 
-NAMES = ["reads", "writes", "epoll_ctl", "epoll_wait", "allocations"]
+NAMES = ["reads", "writes", "epoll_ctl", "epoll_wait", "allocations", "batches", "in_batches"]
 WARM, REQUESTS = 200, 2000
 RELEASE = os.environ.get("HEADRACE_RELEASE_BIN", HEADRACE)
 
@@ -26,9 +26,9 @@ def counted(start, tmp_path):
 
     def cost(ask):
         ask(WARM)
-        before = struct.unpack("5Q", counts.read_bytes())
+        before = struct.unpack(f"{len(NAMES)}Q", counts.read_bytes())
         ask(REQUESTS)
-        after = struct.unpack("5Q", counts.read_bytes())
+        after = struct.unpack(f"{len(NAMES)}Q", counts.read_bytes())
         per_request = {name: (b - a) / REQUESTS for name, a, b in zip(NAMES, before, after)}
         print("per request:", per_request)
         return per_request
