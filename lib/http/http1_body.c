@@ -16,7 +16,10 @@ enum body_state {
   BODY_DONE,
 };
 
-enum { CHUNK_SIZE_SHIFT_MAX = 59 }; /* the next digit would pass 63 bits */
+enum {
+  CHUNK_SIZE_SHIFT_MAX = 59, /* the next digit would pass 63 bits */
+  PLAIN_SIZE_DIGITS = 8,
+};
 
 void http1_body_init(struct http1_body *b, const struct http_head *h) {
   *b = (struct http1_body){.framing = h->framing, .left = h->content_length};
@@ -91,6 +94,20 @@ static bool size_byte(struct http1_body *b, char c) {
   return end || blank || c == ';';
 }
 
+/* The plain case at once: digits and the line's end, all there. */
+static bool size_line(struct http1_body *b, struct slice *in) {
+  size_t n = 0;
+  int64_t size = 0;
+  for (int digit; n < in->len && n < PLAIN_SIZE_DIGITS && (digit = digit_of(in->data[n])) >= 0; n++)
+    size = size << 4 | digit;
+  if (n == 0 || in->len < n + 2 || in->data[n] != '\r' || in->data[n + 1] != '\n')
+    return false;
+  *in = slice_skip(*in, n + 2);
+  b->left = size;
+  b->state = size ? CHUNK_DATA : CHUNK_TRAILER;
+  return true;
+}
+
 static bool data_end_byte(struct http1_body *b, char c) {
   bool cr = b->state == CHUNK_DATA_CR;
   b->state = cr ? CHUNK_DATA_LF : CHUNK_SIZE_FIRST;
@@ -133,6 +150,8 @@ static enum http1_event chunked_next(struct http1_body *b, struct slice *in, str
         b->state = CHUNK_DATA_CR;
       return HTTP1_DATA;
     }
+    if (b->state == CHUNK_SIZE_FIRST && b->line_bytes == 0 && size_line(b, in))
+      continue;
     bool end = b->state == CHUNK_DATA_CR || b->state == CHUNK_DATA_LF;
     if (!(end ? data_end_byte(b, in->data[0]) : size_byte(b, in->data[0])))
       return HTTP1_BAD;

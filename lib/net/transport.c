@@ -436,7 +436,7 @@ static void on_event(evutil_socket_t fd, short what, void *user) {
     t->may_read = true;
   if (what & EV_CLOSED)
     t->may_read = t->peer_ended = true;
-  if (what & EV_WRITE) {
+  if ((what & EV_WRITE) && !t->may_write) { /* it is also said with what can be read */
     t->may_write = true;
     if (t->connecting && !connect_result(t))
       return;

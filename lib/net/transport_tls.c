@@ -66,9 +66,16 @@ enum err transport_tls_open(struct transport *t) {
   return OK;
 }
 
+/* SSL_get_error looks at the queue. It is empty but after a failure, and to empty it costs as much
+ * as a small record. */
+static void forget_errors(void) {
+  if (ERR_peek_error())
+    ERR_clear_error();
+}
+
 /* False while the handshake goes on, or has failed. */
 static bool handshake(struct transport *t) {
-  ERR_clear_error();
+  forget_errors();
   int n = SSL_do_handshake(t->ssl);
   transport_commit(t);
   if (n == 1) {
@@ -85,7 +92,7 @@ static bool handshake(struct transport *t) {
 static size_t decrypt(struct transport *t, int *status) {
   size_t len = 0;
   *status = SSL_ERROR_NONE;
-  ERR_clear_error();
+  forget_errors();
   while (len < LOOP_READ_BYTES) {
     int n = SSL_read(t->ssl, t->loop->plain_scratch + len, (int)(LOOP_READ_BYTES - len));
     if (n <= 0) {
@@ -122,7 +129,7 @@ static bool encrypt(struct transport *t, struct slice bytes) {
 }
 
 static void tls_put(struct transport *t, struct slice gathered, struct slice span) {
-  ERR_clear_error();
+  forget_errors();
   if (encrypt(t, gathered) && encrypt(t, span)) {
     transport_commit(t);
     return;
@@ -139,7 +146,7 @@ static enum transport_end tls_ended(struct transport *t) {
 static void tls_goodbye(struct transport *t) {
   if (!t->ready)
     return;
-  ERR_clear_error();
+  forget_errors();
   SSL_shutdown(t->ssl);
   transport_commit(t);
 }

@@ -27,7 +27,9 @@ static void *take_zeroed(size_t count, size_t size, void *user) {
 
 static void give(void *p, void *user) {
   struct http2_memory *m = user;
-  if (!p || p != m->room) {
+  if (!p) /* mostly */
+    return;
+  if (p != m->room) {
     free(p);
     return;
   }
