@@ -65,6 +65,8 @@ static void results(struct batch *b, int count) {
   while (taken < count) {
     struct io_event events[BATCH_OPS];
     long n = syscall(SYS_io_getevents, b->context, count - taken, count - taken, events, NULL);
+    if (n < 0 && errno != EINTR)
+      return;
     for (long i = 0; i < n; i++)
       result_take(&events[i]);
     taken += n > 0 ? (int)n : 0;
@@ -81,6 +83,7 @@ static int run_together(struct batch *b, struct batch_op *ops, int count) {
                               .aio_buf = (uintptr_t)ops[i].bytes,
                               .aio_nbytes = ops[i].len};
     list[i] = &blocks[i];
+    ops[i].result = -EIO;
   }
   long n = syscall(SYS_io_submit, b->context, (long)count, list);
   if (n <= 0)
