@@ -89,10 +89,12 @@ def test_http2_streams_share_reads_writes_and_turns(counted):
     session = h.http2(tls=True)
     c = cost(streams_at_once(session, 40))
     session.close()
-    # One write to the replica, head and body; at most one to the client, for each turn with answers. One read from the replica.
-    assert c["writes"] <= 2.01 and c["reads"] <= 1.6
-    assert c["epoll_wait"] < 2 and c["epoll_ctl"] < 0.01
-    assert c["allocations"] < 12  # nghttp2's
+    # Several reads or writes are one system call; the client's are shared by its streams. Without AIO there are none of these.
+    calls = c["reads"] + c["writes"] + c["batches"]
+    assert calls <= (1 if c["batches"] else 3.6)
+    assert c["in_batches"] + c["reads"] + c["writes"] <= 3.6
+    assert c["epoll_wait"] < 1 and c["epoll_ctl"] < 0.01
+    assert c["allocations"] < 8  # nghttp2's
 
 
 def test_who_does_not_take_leave_costs_nothing(counted):
