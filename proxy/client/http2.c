@@ -188,17 +188,29 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
   return 0;
 }
 
-/* What waits of all uploads: a held one must not stop the others, so a new one gives way. */
-static void watch_buffer(struct http2_session *s, struct http2_stream *st) {
+static size_t uploads_wait(const struct http2_session *s) {
+  size_t waits = 0;
+  list_each (node, &s->streams) {
+    const struct request *r = container_of(node, struct http2_stream, node)->request;
+    waits += r ? r->request_pipe.queue.len : 0;
+  }
+  return waits;
+}
+
+/* What waits of all uploads: a held one must not stop the others, so a new one gives way. No more
+ * can wait than has come (what is replayed was kept, within its own limit), so the streams are not
+ * looked through for each frame. */
+static void watch_buffer(struct http2_session *s, struct http2_stream *st, size_t came) {
+  if (came <= s->buffer_room) {
+    s->buffer_room -= came;
+    return;
+  }
   struct request *r = st->request;
   if (!r || chunkq_empty(&r->request_pipe.queue))
     return;
-  size_t waits = 0;
-  list_each (node, &s->streams) {
-    const struct request *other = container_of(node, struct http2_stream, node)->request;
-    waits += other ? other->request_pipe.queue.len : 0;
-  }
-  if (waits <= (size_t)s->client->worker->config->http2_buffer_bytes)
+  size_t waits = uploads_wait(s), limit = (size_t)s->client->worker->config->http2_buffer_bytes;
+  s->buffer_room = waits < limit ? limit - waits : 0;
+  if (waits <= limit)
     return;
   cell_add(&s->client->worker->cell->limits[LIMIT_HTTP2_BUFFER], 1);
   request_fail(r,
@@ -223,7 +235,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
   else
     nghttp2_session_consume_stream(session, id, len);
   if (st)
-    watch_buffer(s, st);
+    watch_buffer(s, st, len);
   if (st && !st->request)
     http2_stream_discard(st, len);
   return 0;

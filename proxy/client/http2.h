@@ -24,6 +24,8 @@ struct http2_session {
   struct client *client;
   struct list streams;
   int stream_count;
+  /* So many bytes of uploads may come before what waits of them all is added up again. */
+  size_t buffer_room;
   struct post flush_post, free_post;
   struct http2_guard guard;
   struct http2_verdict verdict; /* once it is not LIMIT_NONE the connection ends */
