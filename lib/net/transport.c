@@ -76,7 +76,7 @@ void transport_put_out(struct loop *l) {
     struct transport *t = l->going[i].to;
     t->going = 0;
     sent(t, slice_of(ops[i].bytes, ops[i].len), ops[i].result);
-    if (t->finishing || t->was_full)
+    if ((t->finishing && !t->write_ended) || t->was_full)
       loop_flush_later(l, &t->flush_post);
   }
   l->going_count = 0;
