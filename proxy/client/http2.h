@@ -9,6 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/slice.h"
+#include "lib/base/stash.h"
 #include "lib/http/head.h"
 #include "lib/net/loop.h"
 #include "proxy/client/http2_guard.h"
@@ -24,8 +25,10 @@ struct http2_session {
   struct client *client;
   struct list streams;
   int stream_count;
-  struct post flush_post, free_post;
+  struct post flush_post, free_post, rest_post;
+  struct stash rest; /* what came and has not had its turn */
   struct http2_guard guard;
+  size_t block_bytes;           /* of the field block being read, decoded */
   struct http2_verdict verdict; /* once it is not LIMIT_NONE the connection ends */
   /* When what will be looked at: silence, an unfinished head, output that nobody takes, and the
    * streams that wait for their client. USEC_NEVER: not at all. */
@@ -47,7 +50,6 @@ struct http2_stream {
   int32_t id;
   struct request *request; /* NULL once it is over */
   struct http_head head;   /* while the head arrives; its memory is the request's arena */
-  size_t head_bytes;
   bool too_large, began, remote_ended, answered, closed;
   size_t discarded; /* of the body, after the answer */
   usec_t body_at;   /* the client must have sent more until then; USEC_NEVER: it owes nothing */
