@@ -112,6 +112,7 @@ static enum err client_open(const struct config_listener *c, struct door *d, str
     return ERR_MEMORY;
   atomic_store(&d->client->refs, 1);
   d->client->http2 = c->http2;
+  d->client->proxy_protocol = c->proxy_protocol;
   int port = address_port((struct sockaddr *)&d->address.storage);
   if (port)
     snprintf(d->client->port, sizeof d->client->port, "%d", port);

@@ -199,6 +199,18 @@ static void limits(const struct edge *e, struct exposition *x) {
   }
 }
 
+static void denied(const struct edge *e, struct exposition *x) {
+  exposition_family(x, "headrace_access_denied", METRIC_COUNTER,
+                    "Requests refused by a rule of their endpoint.");
+  for (int rule = 0; rule < ACCESS_RULES; rule++) {
+    int64_t n = 0;
+    for (int k = 0; k < edge_workers(e); k++)
+      n += cell_get(&edge_worker_cell(e, k)->denied[rule]);
+    const char *labels[] = {"rule", access_rule_word((enum access_rule)rule), NULL};
+    exposition_value(x, labels, (double)n);
+  }
+}
+
 static void value(struct exposition *x, const char *name, enum metric_type type, const char *help,
                   double n) {
   exposition_family(x, name, type, help);
@@ -244,6 +256,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
           edge_tokens_stale(e));
     worker_numbers(e, &x);
     limits(e, &x);
+    denied(e, &x);
     endpoint_numbers(e, &x);
     statuses(e, &x);
     replicas(e, &x);

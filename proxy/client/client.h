@@ -17,6 +17,7 @@
 #include "lib/http/http1.h"
 #include "lib/net/deadline.h"
 #include "lib/net/transport.h"
+#include "proxy/request/peer.h"
 
 struct client;
 struct client_ops;
@@ -32,6 +33,7 @@ enum { CLIENT_PEER_TEXT_BYTES = 64 };
 struct client_door {
   _Atomic int refs;        /* the main thread's, one of each worker, one of each connection */
   bool http2;              /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
+  bool proxy_protocol;     /* trusted peers, who alone may come, begin with a PROXY header */
   char port[8];            /* for X-Forwarded-Port; empty on a Unix socket */
   struct tls_context *tls; /* NULL: clear text */
 };
@@ -82,13 +84,16 @@ struct client {
   struct list node;                       /* in worker->open_clients */
   struct deadline deadline;
   struct post free_post;
-  struct sockaddr_storage peer;
+  struct sockaddr_storage peer; /* as the PROXY header says, where there is one */
   char peer_text[CLIENT_PEER_TEXT_BYTES];
-  bool trusted, closed;
+  bool trusted; /* its X-Forwarded-* are believed */
+  bool secure;  /* came by TLS, to us or to who wrote the PROXY header */
+  bool closed;
   bool counted;        /* in the process's crowd */
   bool hurried;        /* finishing in a worker that stops; not yet looked at */
   uint64_t stall_mark; /* transport.bytes_out when the deadline was set for a stalled write */
   struct token_memo token_memo;
+  struct identity identity;
   struct http1_client http1;
   struct http2_session *http2;
 };

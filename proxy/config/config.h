@@ -23,6 +23,7 @@ struct config_listener {
   char **alpn;                 /* "h2", "http/1.1"; what is offered, in order of preference */
   bool http2;                  /* cleartext: accept HTTP/2 by prior knowledge */
   int64_t mode;                /* Unix sockets: file mode, 0600 */
+  bool proxy_protocol;         /* trusted peers begin with a PROXY header, others may not come */
 };
 
 struct config_log {
@@ -56,7 +57,7 @@ struct config {
   struct config_log log;
   struct config_admin admin;
   char *token_file;
-  char **trusted_peers; /* address ranges whose X-Forwarded-* are believed */
+  char **trusted_peers; /* address ranges whose X-Forwarded-* and PROXY headers are believed */
 
   char **model_hosts;             /* where the body's model picks the endpoint */
   int64_t model_body_limit_bytes; /* how much of the body is read for that */

@@ -99,6 +99,9 @@ static const struct option_table listener_table = {
          .help = "Clear text: HTTP/2 by prior knowledge is accepted too."},
         {"mode", OPTION_OCTAL, IN(listener, mode), .standard = "\"0600\"",
          .help = "Mode of a Unix socket's file."},
+        {"proxy_protocol", OPTION_BOOL, IN(listener, proxy_protocol), .standard = "false",
+         .help = "Each connection begins with a PROXY header (v1 or v2), before TLS: it comes from "
+                 "one of trusted_peers or, on a Unix socket, from anybody. Others are closed."},
         {NULL},
     },
     check_listener};
@@ -386,7 +389,9 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .help =
          "Access tokens of the memory store, as SHA-256 only; changes are noticed within 250 ms."},
     {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]",
-     .help = "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed."},
+     .help =
+         "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed, and "
+         "PROXY headers at listeners with proxy_protocol."},
     {"model_routing", OPTION_OBJECT, 0, .table = &model_table,
      .help = "Routing by the model that a body names."},
     {"client", OPTION_OBJECT, 0, .table = &client_table, .help = "Limits of the client side."},

@@ -5,6 +5,7 @@
 #include "proxy/request/fleet.h"
 #include "proxy/request/worker.h"
 #include "proxy/steps/access.h"
+#include "proxy/steps/rules.h"
 #include "proxy/steps/steps.h"
 
 static struct slice bearer(const struct http_head *h) {
@@ -44,7 +45,7 @@ static enum step_result unauthorized(struct request *r, const char *message) {
                                           .authenticate = true});
 }
 
-enum step_result access_check(struct request *r) {
+static enum step_result token_check(struct request *r) {
   const struct endpoint_def *def = r->endpoint->def;
   if (def->access == ACCESS_PUBLIC)
     return STEP_NEXT;
@@ -73,6 +74,12 @@ enum step_result access_check(struct request *r) {
                                           .type = "invalid_request_error",
                                           .code = "access_denied",
                                           .message = "This token may not reach this endpoint."});
+}
+
+enum step_result access_check(struct request *r) {
+  if (r->endpoint->ruled && rules_check(r) != STEP_NEXT)
+    return STEP_FAIL;
+  return token_check(r);
 }
 
 static const char *joined(struct request *r, char *const *words, const char *otherwise) {
@@ -124,7 +131,7 @@ static enum step_result answer_preflight(struct request *r) {
 
 enum step_result step_authenticate(struct request *r) {
   if (is_preflight(r))
-    return answer_preflight(r);
+    return r->endpoint->ruled && rules_check(r) != STEP_NEXT ? STEP_FAIL : answer_preflight(r);
   struct slice text = bearer(&r->head);
   if (text.len && text.len <= TOKEN_TEXT_BYTES_MAX) {
     token_hash_memo(r->token_memo, text, r->token_hash);

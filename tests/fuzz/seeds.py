@@ -107,6 +107,7 @@ seeds("token_file", {
 })
 seeds("store_record", {
     "definition": b'\0{"driver":"static","addresses":["127.0.0.1:1"],"models":["m"],"routes":[{"prefix":"/v1/","strip":true}]}',
+    "rules": b'\0{"driver":"static","addresses":["127.0.0.1:1"],"allow_addresses":["10.0.0.0/8","unix"],"vpc_endpoints":["vpce-1"]}',
     "process": b'\0{"process":{"command":["a","{port}"]},"scaling":{"min_replicas":0,"max_replicas":2}}',
     "replica": b'\1{"address":"127.0.0.1:1","state":"ready","since_ms":1,"handle":"1:2:3:x"}',
     "token": b'\2' + TOKEN,
