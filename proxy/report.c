@@ -162,6 +162,8 @@ static const struct {
      WCELL(connections_total)},
     {"headrace_tls_handshakes", METRIC_COUNTER, "TLS handshakes completed.", WCELL(tls_handshakes)},
     {"headrace_tls_failures", METRIC_COUNTER, "TLS connections that failed.", WCELL(tls_failures)},
+    {"headrace_client_certificate_failures", METRIC_COUNTER,
+     "TLS connections refused for want of a good client certificate.", WCELL(certificate_failures)},
     {"headrace_http1_requests", METRIC_COUNTER, "HTTP/1 requests read.", WCELL(requests_http1)},
     {"headrace_http2_requests", METRIC_COUNTER, "HTTP/2 requests read.", WCELL(requests_http2)},
     {"headrace_bad_requests", METRIC_COUNTER, "Requests that could not be read.",

@@ -171,6 +171,13 @@ static void check_rules(struct option_load *l, const struct option_path *at,
                    *id);
 }
 
+static void check_names(struct option_load *l, const struct option_path *at, char *const *names) {
+  for (; names && *names; names++)
+    if (!**names)
+      option_error(l, at, "client_certificates",
+                   "an empty name is nobody's; name one, or \"*\" for any good certificate");
+}
+
 static void check_endpoint(struct option_load *l, const struct option_path *at,
                            struct json_t *given, void *object) {
   struct endpoint_def *d = object;
@@ -184,6 +191,7 @@ static void check_endpoint(struct option_load *l, const struct option_path *at,
                  "a private endpoint needs an \"owner\" or \"organisations\", or nobody "
                  "could reach it; or set \"access\"");
   check_rules(l, at, d);
+  check_names(l, at, d->client_certificates);
   if (d->driver == ENDPOINT_DRIVER_STATIC)
     check_static(l, at, d);
   else if (!d->process.command || !d->process.command[0])
@@ -216,6 +224,10 @@ const struct option_table endpoint_table = {
          .help =
              "AWS VPC endpoints (\"vpce-...\") through which alone it may be reached, as the PROXY "
              "header of a listener with proxy_protocol says. Empty: through any, or none."},
+        {"client_certificates", OPTION_STRINGS, AT(client_certificates), .standard = "[]",
+         .help = "Names (common name, or DNS name or URI as alternative name) of the client "
+                 "certificates with which alone it may be reached; \"*\": any good one. Empty: "
+                 "without, too."},
         {"pass_token", OPTION_BOOL, AT(pass_token), .standard = "false",
          .help = "Whether the Authorization field goes on to the replica."},
         {"protocol", OPTION_WORD, AT(protocol), .words = protocols, .standard = "\"http1\"",

@@ -105,10 +105,21 @@ static bool protocol_start(struct client *c, bool http2) {
   return true;
 }
 
+/* A session that is resumed may be older than its certificate lasts. */
+static bool certificate_take(struct client *c) {
+  const struct client_door *d = c->door;
+  if (!d->asks_certificate)
+    return true;
+  enum err e = tls_client_names(c->transport.ssl, &c->identity.certificate_names);
+  bool missing = !e && d->needs_certificate && !c->identity.certificate_names;
+  cell_add(&c->worker->cell->certificate_failures, missing);
+  return !e && !missing;
+}
+
 static void on_ready(struct transport *t) {
   struct client *c = container_of(t, struct client, transport);
   cell_add(&c->worker->cell->tls_handshakes, 1);
-  if (!protocol_start(c, slice_equal(transport_alpn(t), SLICE("h2"))))
+  if (!certificate_take(c) || !protocol_start(c, slice_equal(transport_alpn(t), SLICE("h2"))))
     client_close(c, false);
 }
 
@@ -138,17 +149,14 @@ static void on_drained(struct transport *t) {
 
 static void on_end(struct transport *t, enum transport_end end) {
   struct client *c = container_of(t, struct client, transport);
-  if (end == TRANSPORT_TLS_FAILED)
+  if (end == TRANSPORT_TLS_FAILED) {
     cell_add(&c->worker->cell->tls_failures, 1);
+    cell_add(&c->worker->cell->certificate_failures, tls_client_refused());
+  }
   if (end == TRANSPORT_HEADER_BAD)
     cell_add(&c->worker->cell->limits[LIMIT_PROXY_HEADER], 1);
   if (end != TRANSPORT_EOF || !c->protocol || !c->protocol->ended(c))
     client_close(c, false);
-}
-
-/* Behind a peer that is trusted, and on a Unix socket, stand many. */
-static bool counted(const struct worker *w, const struct sockaddr_storage *peer) {
-  return peer->ss_family != AF_UNIX && !peer_trusted(w, peer);
 }
 
 static void peer_take(struct client *c, const struct sockaddr_storage *peer) {
@@ -160,7 +168,7 @@ static void peer_take(struct client *c, const struct sockaddr_storage *peer) {
 /* The header's source is our peer from now on, with the connections that it has already. */
 static bool source_take(struct client *c, const struct sockaddr_storage *source) {
   peer_take(c, source);
-  if (!counted(c->worker, source))
+  if (!peer_counts(c->worker, source))
     return true;
   c->counted = crowd_enter(c->worker->process->crowd, (const struct sockaddr *)source,
                            c->worker->config->address_connections_max);
@@ -213,7 +221,7 @@ static void client_setup(struct client *c, struct worker *w, struct client_door 
   c->door = client_door_ref(door);
   c->secure = door->tls != NULL;
   peer_take(c, peer);
-  c->counted = counted(w, peer);
+  c->counted = peer_counts(w, peer);
   list_init(&c->node);
   post_init(&c->free_post, client_release);
   deadline_init(&c->deadline, on_deadline);
@@ -232,8 +240,8 @@ static bool connection_admitted(struct worker *w, const struct client_door *door
     return false;
   }
   if (atomic_fetch_add(&w->process->connections, 1) < w->config->connections_max) {
-    if (!counted(w, peer) || crowd_enter(w->process->crowd, (const struct sockaddr *)peer,
-                                         w->config->address_connections_max))
+    if (!peer_counts(w, peer) || crowd_enter(w->process->crowd, (const struct sockaddr *)peer,
+                                             w->config->address_connections_max))
       return true;
     limit = LIMIT_ADDRESS;
   }
@@ -245,7 +253,7 @@ static bool connection_admitted(struct worker *w, const struct client_door *door
 /* Nothing was made of it. */
 static void connection_dismissed(struct worker *w, const struct sockaddr_storage *peer) {
   atomic_fetch_sub(&w->process->connections, 1);
-  if (counted(w, peer))
+  if (peer_counts(w, peer))
     crowd_leave(w->process->crowd, (const struct sockaddr *)peer);
 }
 

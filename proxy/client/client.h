@@ -31,11 +31,12 @@ enum { CLIENT_PEER_TEXT_BYTES = 64 };
  * them otherwise gets another one, and this one lives until the last of its connections has gone.
  */
 struct client_door {
-  _Atomic int refs;        /* the main thread's, one of each worker, one of each connection */
-  bool http2;              /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
-  bool proxy_protocol;     /* trusted peers, who alone may come, begin with a PROXY header */
-  char port[8];            /* for X-Forwarded-Port; empty on a Unix socket */
-  struct tls_context *tls; /* NULL: clear text */
+  _Atomic int refs;    /* the main thread's, one of each worker, one of each connection */
+  bool http2;          /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
+  bool proxy_protocol; /* trusted peers, who alone may come, begin with a PROXY header */
+  bool asks_certificate, needs_certificate; /* of a client, by TLS */
+  char port[8];                             /* for X-Forwarded-Port; empty on a Unix socket */
+  struct tls_context *tls;                  /* NULL: clear text */
 };
 
 /* http1 | http2: what a protocol does with its connection. */

@@ -27,7 +27,8 @@ const char *client_limit_word(enum client_limit l) {
                                                    [LIMIT_CONNECTIONS] = "connections",
                                                    [LIMIT_ADDRESS] = "address",
                                                    [LIMIT_PROXY_PEER] = "proxy_peer",
-                                                   [LIMIT_PROXY_HEADER] = "proxy_header"};
+                                                   [LIMIT_PROXY_HEADER] = "proxy_header",
+                                                   [LIMIT_AUTH_FAILURES] = "auth_failures"};
   return words[l];
 }
 

@@ -222,7 +222,8 @@ static void rules_apply(struct endpoint *e) {
   for (int i = 0; e->allowed && i < count; i++)
     if (address_range_parse(d->allow_addresses[i], &e->allowed[e->allowed_count]) == OK)
       e->allowed_count++;
-  e->ruled = count || (d->vpc_endpoints && d->vpc_endpoints[0]);
+  e->ruled = count || (d->vpc_endpoints && d->vpc_endpoints[0]) ||
+             (d->client_certificates && d->client_certificates[0]);
 }
 
 static struct endpoint *fleet_remove(struct fleet *f, const char *name) {

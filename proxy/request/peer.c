@@ -8,6 +8,7 @@
 
 void identity_forget(struct identity *i) {
   free(i->vpc_endpoint);
+  free(i->certificate_names);
   *i = (struct identity){0};
 }
 
@@ -16,6 +17,10 @@ bool peer_trusted(const struct worker *w, const struct sockaddr_storage *peer) {
     if (address_range_has(&w->trusted[i], (const struct sockaddr *)peer))
       return true;
   return false;
+}
+
+bool peer_counts(const struct worker *w, const struct sockaddr_storage *peer) {
+  return peer->ss_family != AF_UNIX && !peer_trusted(w, peer);
 }
 
 /* Cuts the last element of a comma-separated list from *rest. False when none is left. */

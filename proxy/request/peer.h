@@ -12,13 +12,17 @@ struct worker;
 
 /* What a connection has shown of its client, besides an address. Zeroed is nothing. */
 struct identity {
-  char *vpc_endpoint; /* of its PROXY header; NULL: none was said */
+  char *vpc_endpoint;      /* of its PROXY header; NULL: none was said */
+  char *certificate_names; /* see tls_client_names; NULL: it has no good certificate */
 };
 /* Frees what it owns. */
 void identity_forget(struct identity *i);
 
 /* Whether it is one of trusted_peers. */
 bool peer_trusted(const struct worker *w, const struct sockaddr_storage *peer);
+/* Whether what is counted of a client address is counted of it: behind a trusted peer, and on a
+ * Unix socket, stand many. */
+bool peer_counts(const struct worker *w, const struct sockaddr_storage *peer);
 /* The client's own address, as far as it can be believed: the peer's, or behind a trusted one that
  * entry of X-Forwarded-For which is the last that is not itself a trusted peer's (the first, if all
  * are). ERR_SYNTAX: a trusted peer says something else than an address there. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/net/address.h"
+#include "lib/net/tls.h"
 #include "proxy/request/fleet.h"
 #include "proxy/request/peer.h"
 #include "proxy/request/worker.h"
@@ -26,6 +27,22 @@ static bool by_vpc_endpoint(const struct request *r) {
   return false;
 }
 
+/* Host names are the same in either case (RFC 4343). */
+static bool is_named(const char *names, const char *as) {
+  for (; *names; names += strlen(names) + 1)
+    if (*names == TLS_NAME_DNS ? strcasecmp(names + 1, as) == 0 : strcmp(names + 1, as) == 0)
+      return true;
+  return strcmp(as, "*") == 0;
+}
+
+static bool by_certificate(const struct request *r) {
+  const char *names = r->identity->certificate_names;
+  for (char **name = r->endpoint->def->client_certificates; names && *name; name++)
+    if (is_named(names, *name))
+      return true;
+  return false;
+}
+
 static bool given(char *const *words) {
   return words && words[0];
 }
@@ -37,6 +54,8 @@ static enum access_rule broken(const struct request *r) {
     return RULE_ADDRESSES;
   if (given(def->vpc_endpoints) && !by_vpc_endpoint(r))
     return RULE_VPC_ENDPOINTS;
+  if (given(def->client_certificates) && !by_certificate(r))
+    return RULE_CLIENT_CERTIFICATES;
   return ACCESS_RULES;
 }
 

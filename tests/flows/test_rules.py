@@ -1,4 +1,5 @@
-"""From where an endpoint may be reached: PROXY headers, addresses, VPC endpoints."""
+"""From where an endpoint may be reached: PROXY headers, addresses, VPC endpoints, client certificates; and how often one may fail to
+say who one is."""
 import collections
 import contextlib
 import http.client
@@ -7,10 +8,11 @@ import re
 import socket
 import ssl
 import struct
+import subprocess
 
 import pytest
 
-from harness import BODY, CHAT, DEADLINE_S, Answer, Http2, eventually, process_endpoint, read_all
+from harness import BODY, CHAT, DEADLINE_S, Answer, Http2, eventually, free_port, process_endpoint, read_all
 from test_fleet import fleet
 from test_reload import reload
 
@@ -55,9 +57,13 @@ def connect(h, to="port", source=None):
     return link
 
 
-def tls_context(h, alpn="http/1.1"):
+def tls_context(h, alpn="http/1.1", certificate=None, version=None):
     context = ssl.create_default_context(cafile=str(h.directory / "ca.pem"))
     context.set_alpn_protocols([alpn])
+    if certificate:
+        context.load_cert_chain(*certificate)
+    if version:
+        context.maximum_version = version
     return context
 
 
@@ -407,3 +413,246 @@ def test_a_fleets_proxies_know_the_rules(start):
     eventually(lambda: statuses("127.0.0.1") == [200, 200] and statuses("127.0.0.2") == [403, 403])
     reload(scheduler, lambda c: c["endpoints"]["ep"].update(vpc_endpoints=[VPCE]))
     eventually(lambda: statuses("127.0.0.1") == [403, 403])
+
+
+# Failures to authenticate.
+
+@pytest.fixture
+def strict(start):
+    """Three failures at once; what comes back does so too late for a test."""
+    e = start.engine("--tokens", 2, "--rate", 0)
+    h = start.headrace({"ep": e.endpoint(access="authenticated"), "all": e.endpoint()}, tokens=[("t", "hr_t")],
+                       trusted_peers=["127.0.0.3"], client={"auth_failures_burst": 10000, "auth_failures_per_s": 1})
+    reload(h, lambda c: c["client"].update(auth_failures_burst=3))
+    return h
+
+
+def attempts(h, tokens, source="127.0.0.1", protocol="http/1.1", **fields):
+    """Slow machines get some back meanwhile: what is beyond the first four is not looked at one by one."""
+    return [ask(connect(h, source=source), protocol, token=token, **fields).status for token in tokens]
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_an_address_that_fails_too_often(strict, protocol):
+    with counted(strict, "unauthorized_total"):
+        assert attempts(strict, ["bad0"], protocol=protocol) == [401]
+    statuses = attempts(strict, [f"bad{i}" for i in range(1, 30)], protocol=protocol)
+    assert set(statuses) == {401, 429} and statuses.count(429) > 3
+    eventually(lambda: (answer := ask(connect(strict), protocol, token=None)).status == 429 and answer.code == "too_many_failures"
+               and answer.headers["retry-after"] == "1")
+    assert metric(strict, "client_limits_total", limit="auth_failures") >= statuses.count(429) + 1
+    assert attempts(strict, ["hr_t"] * 5, protocol=protocol) == [200] * 5  # good ones pass
+    assert ask(connect(strict), protocol, host="all.localhost").status == 200
+    assert attempts(strict, ["else"], "127.0.0.2", protocol=protocol) == [401]  # other addresses, too
+    eventually(lambda: attempts(strict, ["bad0"], protocol=protocol) == [401])  # they come back
+    reload(strict, lambda c: c["client"].update(auth_failures_burst=0))  # off
+    assert attempts(strict, [None] * 9, protocol=protocol) == [401] * 9
+
+
+def test_a_token_that_fails_everywhere(strict):
+    statuses = [attempts(strict, ["dead"], f"127.0.1.{i + 1}")[0] for i in range(30)]
+    assert statuses[0] == 401 and set(statuses) == {401, 429}
+    assert attempts(strict, ["other", None], "127.0.2.1") == [401, 401]
+    assert set(attempts(strict, ["hr_t"] * 5, "127.0.1.1")) == {200}
+
+
+def test_the_address_behind_a_trusted_peer(strict):
+    def failures(n, client, **more):
+        return attempts(strict, [f"{client}-{i}" for i in range(n)], "127.0.0.3", X_Forwarded_For=client, **more)
+    assert 429 in failures(20, "192.0.2.1")
+    assert failures(1, "192.0.2.2") == [401]
+    assert 429 in [failures(1, f"2001:db8::{i:x}")[0] for i in range(20)]  # one /64
+    assert failures(1, "2001:db8:0:1::1") == [401]
+    assert attempts(strict, [f"own{i}" for i in range(20)], "127.0.0.3") == [401] * 20  # it stands for many
+
+
+def test_a_revoked_token_counts_for_held_requests_too(start):
+    h = start.headrace({"ep": process_endpoint("--load-ms", 60000, log_directory=start.directory) | {"access": "authenticated"}},
+                       tokens=[("t", "hr_t")], client={"auth_failures_burst": 2, "auth_failures_per_s": 1})
+    link = h.http2(tls=True)
+    streams = [link.ask(token="hr_t", X_Scale_Up_Timeout="60") for _ in range(5)]
+    eventually(lambda: h.status("ep")["held"] == 5)
+    h.command("token", "revoke", "t")
+    assert sorted(link.wait(s).status for s in streams)[::4] == [401, 429]
+    link.close()
+
+
+# Client certificates.
+
+NAMES = {"alice": ("/CN=alice", ""), "service": ("/O=x/CN=svc", "DNS:API.Example,URI:spiffe://example.org/ns/a,IP:10.0.0.1"),
+         "nameless": ("/O=x", "")}
+ISSUING = """[ca]
+default_ca = own
+[own]
+database = {0}/index.txt
+new_certs_dir = {0}
+rand_serial = yes
+default_md = sha256
+policy = any
+unique_subject = no
+[any]
+organizationName = optional
+commonName = optional
+"""
+
+
+class Ca:
+    """An issuer of client certificates."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        directory.mkdir()
+        (directory / "index.txt").touch()
+        (directory / "ca.cnf").write_text(ISSUING.format(directory))
+        self.pem, self.key = directory / "ca.pem", directory / "ca.key"
+        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key, "-out", self.pem,
+                 "-subj", f"/CN={directory.name}", "-days", "2")
+
+    def run(self, *args):
+        subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
+
+    def issue(self, name, subject=None, names="", ends=None, usage="clientAuth"):
+        """(certificate, key), both PEM files."""
+        subject, names = (subject, names) if subject else NAMES[name]
+        key, request, cert, more = (self.directory / f"{name}.{end}" for end in ("key", "csr", "pem", "cnf"))
+        more.write_text(f"extendedKeyUsage={usage}\n" + (f"subjectAltName={names}\n" if names else ""))
+        self.run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request, "-subj", subject)
+        self.run("ca", "-batch", "-notext", "-config", self.directory / "ca.cnf", "-cert", self.pem, "-keyfile", self.key, "-in", request,
+                 "-out", cert, "-extfile", more, "-startdate", "20200101000000Z", *(["-enddate", ends] if ends else ["-days", "2"]))
+        return cert, key
+
+
+@pytest.fixture(scope="module")
+def issuers(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("issuers")
+    return Ca(directory / "good"), Ca(directory / "other")
+
+
+@pytest.fixture
+def mutual(start, issuers):
+    """Certificates are optional at the TLS listener of all tests, and required at another."""
+    e = start.engine("--tokens", 2, "--rate", 0)
+    h = start.headrace({"ep": e.endpoint(), "any": e.endpoint(client_certificates=["*"]), "alice": e.endpoint(client_certificates=["alice", "bob"]),
+                        "dns": e.endpoint(client_certificates=["api.example"]),
+                        "uri": e.endpoint(client_certificates=["spiffe://example.org/ns/a"]),
+                        "both": e.endpoint(client_certificates=["*"], allow_addresses=["127.0.0.2"])})
+    h.other_port = free_port()
+
+    def edit(config):
+        first = config["listeners"][0]
+        first.update(client_certificates="optional", client_ca=str(issuers[0].pem))
+        config["listeners"].append({**first, "address": f"127.0.0.1:{h.other_port}", "client_certificates": "required"})
+    reload(h, edit)
+    return h
+
+
+def over_tls(h, certificate=None, to="tls_port", protocol="http/1.1", version=None, source=None, **what):
+    """None: the connection was refused."""
+    try:
+        link = tls_context(h, protocol, certificate, version).wrap_socket(connect(h, to, source), server_hostname="localhost")
+        return ask(link, protocol, **what).status
+    except (ssl.SSLError, ConnectionError, KeyError):
+        return None
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_names_of_certificates(mutual, issuers, protocol):
+    hosts = ("ep", "any", "alice", "dns", "uri")
+    for name, statuses in {"alice": [200, 200, 200, 403, 403], "service": [200, 200, 403, 200, 200], "nameless": [200, 200, 403, 403, 403],
+                           None: [200, 403, 403, 403, 403]}.items():
+        certificate = issuers[0].issue(name) if name else None
+        for to in ("tls_port", "other_port"):
+            expected = statuses if name or to == "tls_port" else [None] * 5
+            assert [over_tls(mutual, certificate, to, protocol, host=f"{host}.localhost") for host in hosts] == expected
+    alice = issuers[0].issue("alice")
+    assert [over_tls(mutual, alice, "tls_port", protocol, source=s, host="both.localhost") for s in ("127.0.0.1", "127.0.0.2")] == [403, 200]
+    with counted(mutual, "access_denied_total", rule="client_certificates"):
+        assert ask(connect(mutual), protocol, host="any.localhost").status == 403  # in clear text nobody shows one
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_bad_certificates_end_the_handshake(mutual, issuers, version):
+    good, other = issuers
+    bad = {"issuer": other.issue("alice"), "over": good.issue("over", "/CN=alice", ends="20200102000000Z"),
+           "purpose": good.issue("server", "/CN=alice", usage="serverAuth")}
+    for to in ("tls_port", "other_port"):
+        assert over_tls(mutual, good.issue("alice"), to, version=version) == 200
+        for certificate in bad.values():
+            with counted(mutual, "client_certificate_failures_total"), counted(mutual, "tls_failures_total"):
+                assert over_tls(mutual, certificate, to, version=version) is None
+    with counted(mutual, "client_certificate_failures_total"):
+        assert over_tls(mutual, None, "other_port", version=version) is None
+    failures = metric(mutual, "client_certificate_failures_total")
+    assert over_tls(mutual, None, "tls_port", version=version) == 200
+    assert metric(mutual, "client_certificate_failures_total") == failures
+
+
+def test_many_and_long_names_are_left_out(mutual, issuers):
+    names = ",".join([f"DNS:n{i}.example" for i in range(60)] + ["DNS:api.example"])
+    assert over_tls(mutual, issuers[0].issue("many", "/CN=x", names), host="dns.localhost") == 403
+    names = ",".join(["DNS:" + "a" * 300, "DNS:api.example", "URI:http://" + "b" * 3000])
+    assert over_tls(mutual, issuers[0].issue("long", "/CN=x", names), host="dns.localhost") == 200
+
+
+def s_client(h, port, version, *args, host="any.localhost"):
+    """What a client said of its session, and the status it was given (None: refused)."""
+    request = f"GET /headers HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", version, "-servername", "localhost", "-ign_eof",
+                           *map(str, args)], input=request, capture_output=True, text=True, timeout=DEADLINE_S)
+    kind = re.search(r"^(New|Reused), TLS", done.stdout, re.M)
+    status = re.search(r"^HTTP/1.1 (\d+)", done.stdout, re.M)
+    return kind and kind[1], status and int(status[1])
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_resumed_session_keeps_its_certificate_and_no_more(mutual, issuers, tmp_path, version):
+    good, other = issuers
+    cert, key = good.issue("alice")
+    session = tmp_path / "session.pem"
+
+    def with_session(port):
+        return s_client(mutual, port, version, "-sess_in", session)
+
+    assert s_client(mutual, mutual.tls_port, version, "-cert", cert, "-key", key, "-sess_out", session) == ("New", 200)
+    assert with_session(mutual.tls_port) == ("Reused", 200)
+    kind, status = with_session(mutual.other_port)  # not a session of that listener
+    assert kind != "Reused" and status is None
+    reload(mutual)
+    assert with_session(mutual.tls_port) == ("New", 403)  # nor one from before
+
+    assert s_client(mutual, mutual.tls_port, version, "-cert", cert, "-key", key, "-sess_out", session) == ("New", 200)
+    link = tls_context(mutual, "h2", (cert, key)).wrap_socket(connect(mutual, "tls_port"), server_hostname="localhost")
+    open_one = Http2(link)
+    assert open_one.call(host="any.localhost").status == 200
+    reload(mutual, lambda c: c["listeners"][0].update(client_ca=str(other.pem)))
+    assert with_session(mutual.tls_port) == ("New", 403)
+    assert s_client(mutual, mutual.tls_port, version, "-cert", cert, "-key", key)[1] is None
+    assert over_tls(mutual, other.issue("alice"), host="any.localhost") == 200
+    assert open_one.call(host="any.localhost").status == 200  # it has shown it when that was good
+    open_one.close()
+
+
+def test_certificates_behind_a_balancer(mutual, issuers):
+    reload(mutual, lambda c: (c.update(trusted_peers=["127.0.0.1"]), c["listeners"][0].update(proxy_protocol=True)))
+    for source, status in (("127.0.0.2", 200), ("127.0.0.9", 403)):
+        link = tls_behind(connect(mutual, "tls_port"), v2(source), tls_context(mutual, "http/1.1", issuers[0].issue("alice")))
+        assert ask(link, host="both.localhost").status == status
+
+
+def test_wrong_options_for_certificates(start, issuers, tmp_path):
+    h = start.headrace({"ep": {"access": "public", "driver": "static", "addresses": ["127.0.0.1:1"], "paused": True}})
+
+    def said(listener, **options):
+        config = json.loads(h.config.read_text())
+        config["listeners"][listener].update(options)
+        path = h.directory / "other.json"
+        path.write_text(json.dumps(config))
+        return h.command("check", check=False, config=path).stderr
+    ca, empty = str(issuers[0].pem), tmp_path / "empty.pem"
+    empty.touch()
+    assert 'client_certificates: needs "client_ca", the PEM file of those' in said(0, client_certificates="required")
+    assert 'client_ca: nobody is asked for a certificate; set "client_certificates" to' in said(0, client_ca=ca)
+    assert 'client_certificates: are shown by TLS only; set "tls": true' in said(1, client_certificates="optional", client_ca=ca)
+    assert "client_ca: the certificate /no/such.pem cannot be read" in said(0, client_certificates="optional", client_ca="/no/such.pem")
+    assert "holds no PEM certificate" in said(0, client_certificates="optional", client_ca=str(empty))
+    assert said(0, client_certificates="optional", client_ca=ca) == ""
