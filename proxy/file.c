@@ -53,6 +53,14 @@ static void check_pair(struct option_load *l, const struct endpoint_def *first,
                  which);
 }
 
+/* Of load balancers, not of sockets here. */
+static bool trusts_addresses(const struct config *c) {
+  for (char **text = c->trusted_peers; text && *text; text++)
+    if (strcmp(*text, "unix") != 0)
+      return true;
+  return false;
+}
+
 /* A listener where nobody may say for whom he comes would let in nobody. */
 static void check_introductions(struct option_load *l, const struct config *c) {
   struct option_path listeners = {.key = "listeners"};
@@ -60,7 +68,7 @@ static void check_introductions(struct option_load *l, const struct config *c) {
     const struct config_listener *one = &c->listeners[i];
     struct option_path at = {.up = &listeners, .index = i};
     if (one->proxy_protocol && one->address && strncmp(one->address, "unix:", 5) != 0 &&
-        !(c->trusted_peers && c->trusted_peers[0]))
+        !trusts_addresses(c))
       option_error(l, &at, "proxy_protocol",
                    "needs \"trusted_peers\": [\"10.0.0.0/8\"], the addresses of the load balancers "
                    "whose headers are believed");

@@ -14,7 +14,7 @@ import pytest
 
 from harness import BODY, CHAT, DEADLINE_S, Answer, Http2, eventually, free_port, process_endpoint, read_all
 from test_fleet import fleet
-from test_reload import reload
+from test_reload import certificate, reload
 
 SOURCE = "192.0.2.7"
 VPCE = "vpce-08d2bf15fac5001c9"
@@ -314,6 +314,7 @@ def test_a_listener_that_would_let_in_nobody(start, tmp_path):
         return done.stderr
     assert ('listeners[1].proxy_protocol: needs "trusted_peers": ["10.0.0.0/8"], the addresses of the load balancers whose headers are '
             "believed") in said(lambda c: c["listeners"][1].update(proxy_protocol=True))
+    assert "listeners[1].proxy_protocol: needs" in said(lambda c: (c["listeners"][1].update(proxy_protocol=True), c.update(trusted_peers=["unix"])))
     assert said(lambda c: c["listeners"][3].update(proxy_protocol=True)) == ""  # Unix: its file's mode says who may
     assert 'trusted_peers: "10.0.0.0/33" is not an address range; allowed is' in said(lambda c: c.update(trusted_peers=["10.0.0.0/33"]))
     assert 'endpoints.ep.allow_addresses: "here" is not an address range; allowed is' in \
@@ -585,6 +586,24 @@ def test_bad_certificates_end_the_handshake(mutual, issuers, version):
     failures = metric(mutual, "client_certificate_failures_total")
     assert over_tls(mutual, None, "tls_port", version=version) == 200
     assert metric(mutual, "client_certificate_failures_total") == failures
+
+
+def test_each_name_of_a_listener_asks_for_one(mutual, issuers, tmp_path):
+    def edit(config):
+        pairs = [certificate(tmp_path, name) for name in ("one.example", "two.example")]
+        config["listeners"][-1]["certificates"] = [{"certificate": str(cert), "key": str(key)} for cert, key in pairs]
+    reload(mutual, edit)
+    for name in ("one.example", "two.example", "other.example"):
+        def status(shown, host):
+            context = ssl._create_unverified_context()
+            if shown:
+                context.load_cert_chain(*shown)
+            try:
+                return ask(context.wrap_socket(connect(mutual, "other_port"), server_hostname=name), host=host).status
+            except (ssl.SSLError, ConnectionError):
+                return None
+        assert status(issuers[0].issue("alice"), "alice.localhost") == 200
+        assert status(issuers[1].issue("alice"), "ep.localhost") is status(None, "ep.localhost") is None
 
 
 def test_many_and_long_names_are_left_out(mutual, issuers):
