@@ -38,6 +38,12 @@ seeds("proxy_protocol", {
 })
 
 
+seeds("address", {
+    "v4": b"192.0.2.1", "v4_port": b"192.0.2.1:4000", "v6": b"2001:db8::1", "v6_port": b"[2001:db8::1]:4000", "v6_brackets": b"[::1]",
+    "mapped": b"::ffff:192.0.2.1", "unix": b"unix", "path": b"unix:/run/a", "range": b"10.0.0.0/8", "range6": b"2001:db8::/33", "all": b"*:80",
+})
+
+
 def frame(kind, flags, stream, payload):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
