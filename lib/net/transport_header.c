@@ -39,6 +39,11 @@ static enum transport_end header_ended(struct transport *t) {
   return t->header.len ? TRANSPORT_HEADER_BAD : TRANSPORT_EOF;
 }
 
+/* Nobody knows yet to whom. */
+static void header_put(struct transport *t, struct slice gathered, struct slice span) {
+  transport_put_failed(t);
+}
+
 static void header_goodbye(struct transport *t) {
 }
 
@@ -49,7 +54,7 @@ static void header_release(struct transport *t) {
 
 static const struct transport_ops transport_header = {
     .take = header_take,
-    .put = transport_put_raw,
+    .put = header_put,
     .ended = header_ended,
     .goodbye = header_goodbye,
     .release = header_release,
