@@ -17,6 +17,7 @@
 #include "proxy/file.h"
 #include "proxy/request/request.h"
 #include "proxy/shares.h"
+#include "proxy/steps/failures.h"
 #include "proxy/steps/pace.h"
 #include "proxy/worker.h"
 
@@ -320,7 +321,9 @@ static enum err edge_open(struct edge *edge, struct handed *handed, struct buf *
   edge->process.pace =
       pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
   edge->process.crowd = crowd_new();
-  enum err e = edge->process.pace && edge->process.crowd ? log_open(edge, why) : ERR_MEMORY;
+  edge->process.failures = failures_new();
+  bool good = edge->process.pace && edge->process.crowd && edge->process.failures;
+  enum err e = good ? log_open(edge, why) : ERR_MEMORY;
   if (!e)
     e = workers_open(edge, handed, why);
   for (int i = 0; !e && i < edge->worker_count; i++)
@@ -464,6 +467,7 @@ struct edge *edge_free(struct edge *e) {
   free(e->cells);
   pace_free(e->process.pace);
   crowd_free(e->process.crowd);
+  failures_free(e->process.failures);
   if (e->log_fd >= 0)
     close(e->log_fd);
   free(e);

@@ -162,6 +162,8 @@ static const struct {
      WCELL(connections_total)},
     {"headrace_tls_handshakes", METRIC_COUNTER, "TLS handshakes completed.", WCELL(tls_handshakes)},
     {"headrace_tls_failures", METRIC_COUNTER, "TLS connections that failed.", WCELL(tls_failures)},
+    {"headrace_client_certificate_failures", METRIC_COUNTER,
+     "TLS connections refused for want of a good client certificate.", WCELL(certificate_failures)},
     {"headrace_http1_requests", METRIC_COUNTER, "HTTP/1 requests read.", WCELL(requests_http1)},
     {"headrace_http2_requests", METRIC_COUNTER, "HTTP/2 requests read.", WCELL(requests_http2)},
     {"headrace_bad_requests", METRIC_COUNTER, "Requests that could not be read.",
@@ -195,6 +197,18 @@ static void limits(const struct edge *e, struct exposition *x) {
     for (int k = 0; k < edge_workers(e); k++)
       n += cell_get(&edge_worker_cell(e, k)->limits[l]);
     const char *labels[] = {"limit", client_limit_word((enum client_limit)l), NULL};
+    exposition_value(x, labels, (double)n);
+  }
+}
+
+static void denied(const struct edge *e, struct exposition *x) {
+  exposition_family(x, "headrace_access_denied", METRIC_COUNTER,
+                    "Requests refused by a rule of their endpoint.");
+  for (int rule = 0; rule < ACCESS_RULES; rule++) {
+    int64_t n = 0;
+    for (int k = 0; k < edge_workers(e); k++)
+      n += cell_get(&edge_worker_cell(e, k)->denied[rule]);
+    const char *labels[] = {"rule", access_rule_word((enum access_rule)rule), NULL};
     exposition_value(x, labels, (double)n);
   }
 }
@@ -244,6 +258,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
           edge_tokens_stale(e));
     worker_numbers(e, &x);
     limits(e, &x);
+    denied(e, &x);
     endpoint_numbers(e, &x);
     statuses(e, &x);
     replicas(e, &x);

@@ -40,23 +40,14 @@ void http2_guard_init(struct http2_guard *g, const struct config *config) {
   };
 }
 
-/* False when nothing is left of it. */
-static bool draw(struct http2_allowance *a, usec_t now, int64_t burst, int64_t per_s) {
-  usec_t each = USEC_PER_S / per_s, from = a->full_at > now ? a->full_at : now;
-  if (from + each - now > burst * each)
-    return false;
-  a->full_at = from + each;
-  return true;
-}
-
 struct http2_verdict http2_guard_reset(struct http2_guard *g, usec_t now) {
-  bool good = draw(&g->resets, now, g->limits.resets_burst, g->limits.resets_per_s);
-  return good ? fine : calm(LIMIT_HTTP2_RESETS);
+  usec_t wait = allowance_draw(&g->resets, now, g->limits.resets_burst, g->limits.resets_per_s);
+  return wait ? calm(LIMIT_HTTP2_RESETS) : fine;
 }
 
 static struct http2_verdict control(struct http2_guard *g, usec_t now) {
-  bool good = draw(&g->control, now, g->limits.control_burst, g->limits.control_per_s);
-  return good ? fine : calm(LIMIT_HTTP2_CONTROL);
+  usec_t wait = allowance_draw(&g->control, now, g->limits.control_burst, g->limits.control_per_s);
+  return wait ? calm(LIMIT_HTTP2_CONTROL) : fine;
 }
 
 /* nghttp2 takes a stream that was left out for one that is closed, and says nothing (RFC 9113,

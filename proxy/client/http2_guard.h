@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/base/allowance.h"
 #include "lib/base/clock.h"
 #include "lib/base/slice.h"
 #include "proxy/request/cells.h"
@@ -15,11 +16,6 @@
 struct config;
 
 enum { HTTP2_PREFACE_BYTES = 24, HTTP2_FRAME_HEAD_BYTES = 9 };
-
-/* A stock that is drawn on one by one and comes back at a rate; when it will be full again. */
-struct http2_allowance {
-  usec_t full_at;
-};
 
 /* Why the connection must end; LIMIT_NONE: it may go on. */
 struct http2_verdict {
@@ -34,7 +30,7 @@ struct http2_guard_limits {
 
 struct http2_guard {
   struct http2_guard_limits limits;
-  struct http2_allowance resets, control;
+  struct allowance resets, control;
   unsigned char frame_head[HTTP2_FRAME_HEAD_BYTES];
   size_t have, left;         /* of frame_head; of the preface or the frame's payload to come */
   bool began;                /* the preface has come */

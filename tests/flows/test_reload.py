@@ -308,13 +308,16 @@ def test_connections_outlive_the_configuration_they_came_with(h, tls):
 
 
 def test_held_requests_stay_held(start):
-    h = start.headrace({"ep": process_endpoint("--tokens", 2, "--rate", 0, "--load-ms", 1000, log_directory=start.directory)})
+    e, gate = process_endpoint("--tokens", 2, "--rate", 0, log_directory=start.directory), start.directory / "gate"
+    e["process"]["command"] = ["/bin/sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done; exec \"$@\"", "sh", *e["process"]["command"]]
+    h = start.headrace({"ep": e})
     with h.connect() as link:
         link.sendall(POST.replace(b"\r\n", b"\r\nX-Scale-Up-Timeout: 60\r\n", 1))
         eventually(lambda: h.status("ep")["held"] == 1)
         for i in range(3):
             reload(h, lambda c: c["endpoints"]["ep"].update(queue_max_s=20 + i))
         assert h.status("ep")["held"] == 1
+        gate.touch()
         assert b" 200 OK" in link.recv(65536)
 
 
