@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,13 @@
 #include "proxy/report.h"
 #include "scheduler/scheduler.h"
 
-enum { PAGE_BYTES_MAX = 64 << 20, SOCKET_MODE = 0600, REQUEST_BYTES_MAX = 16 * 1024 };
+enum {
+  PAGE_BYTES_MAX = 64 << 20,
+  SOCKET_MODE = 0600,
+  REQUEST_BYTES_MAX = 16 * 1024,
+  SOCKETS_MAX = 2,
+  ACCEPT_PAUSE_US = 100 * 1000
+};
 
 struct admin {
   struct evhttp *http;
@@ -34,6 +42,9 @@ struct admin {
   struct scheduler *scheduler;
   struct list asked; /* for status */
   char *socket_path;
+  struct evconnlistener *listeners[SOCKETS_MAX];
+  int listener_count;
+  struct timer pause;
   admin_reload_fn reload;
   void *reload_user;
   bool stopping;
@@ -184,6 +195,22 @@ static void on_reload(struct evhttp_request *r, void *user) {
   buf_free(&why);
 }
 
+/* libevent hands its own object to the function for errors: there is one admin a process. */
+static struct admin *the_admin;
+
+static void pause_over(struct timer *t) {
+  struct admin *a = container_of(t, struct admin, pause);
+  for (int i = 0; i < a->listener_count; i++)
+    evconnlistener_enable(a->listeners[i]);
+}
+
+/* Out of descriptors: it would be asked again and again. */
+static void accept_failed(struct evconnlistener *listener, void *http) {
+  struct admin *a = the_admin;
+  if (timer_set(a->loop, &a->pause, loop_now(a->loop) + ACCEPT_PAUSE_US) == OK)
+    evconnlistener_disable(listener);
+}
+
 static enum err open_socket(struct admin *a, const char *text, struct buf *why) {
   struct address address;
   enum err e = address_parse(text, &address);
@@ -192,10 +219,15 @@ static enum err open_socket(struct admin *a, const char *text, struct buf *why) 
   int fd = listen_socket(&address, false, SOCKET_MODE, why);
   if (fd < 0)
     return ERR_IO;
-  if (evhttp_accept_socket(a->http, fd) == 0)
-    return OK;
-  close(fd);
-  return ERR_MEMORY;
+  struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(a->http, fd);
+  if (!bound) {
+    close(fd);
+    return ERR_MEMORY;
+  }
+  struct evconnlistener *listener = evhttp_bound_socket_get_listener(bound);
+  evconnlistener_set_error_cb(listener, accept_failed);
+  a->listeners[a->listener_count++] = listener;
+  return OK;
 }
 
 static enum err open_all(struct admin *a, const struct config_admin *c, struct buf *why) {
@@ -224,6 +256,8 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
   a->store = store;
   a->scheduler = scheduler;
   list_init(&a->asked);
+  timer_init(&a->pause, pause_over);
+  the_admin = a;
   a->http = evhttp_new(loop->base);
   if (!a->http) {
     free(a);
@@ -261,6 +295,7 @@ struct admin *admin_free(struct admin *a) {
     return NULL;
   list_each (node, &a->asked)
     asked_free(container_of(node, struct asked, node));
+  timer_cancel(a->loop, &a->pause);
   evhttp_free(a->http);
   if (a->socket_path)
     unlink(a->socket_path);

@@ -26,6 +26,9 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
  * mend it), none. Connections and requests that are there stay. `file` outlives this one's stay in
  * force; each worker keeps a reference until it has the next. */
 enum err edge_reload(struct edge *e, struct file *file, struct buf *why) MUST_CHECK;
+/* Opens the access log's file again, which has been renamed perhaps. On error it stays with the one
+ * that is open. */
+enum err edge_reopen_log(struct edge *e, struct buf *why) MUST_CHECK;
 /* Lets requests end, then `done` from the loop; with `now` they are cut off. May be called again
  * to hurry. */
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user);

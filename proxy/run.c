@@ -14,6 +14,7 @@
 #include "proxy/edge.h"
 #include "proxy/file.h"
 #include "proxy/greeting.h"
+#include "proxy/host.h"
 #include "proxy/report.h"
 #include "proxy/store_open.h"
 #include "scheduler/scheduler.h"
@@ -34,7 +35,7 @@ struct process_parts {
   char id[PROCESS_ID_BYTES];
   enum run_roles roles;
   struct report_reloads reloads;
-  struct event *term, *interrupt, *hangup;
+  struct event *term, *interrupt, *hangup, *reopen;
   struct timer hurry_timer, greet_timer, leave_timer;
   bool stopping, was_up, was_down;
 };
@@ -168,6 +169,15 @@ static enum err reload_try(struct process_parts *p, struct file *new, struct buf
   return e;
 }
 
+static void warn(const struct process_parts *p) {
+  if (!p->edge)
+    return;
+  struct buf warnings = BUF_INIT(4096);
+  host_warnings(&p->file->config, &warnings);
+  log_lines("headrace", warnings.data ? warnings.data : "");
+  buf_free(&warnings);
+}
+
 static enum err reload_file(struct process_parts *p, struct buf *why) {
   struct file *new = NULL;
   if (p->stopping) {
@@ -203,12 +213,23 @@ static bool reload(void *user, struct buf *why) {
   p->reloads.taken++;
   p->reloads.last_us = clock_wall();
   log_line("headrace", "the configuration was read again and is in force");
+  warn(p);
   return true;
 }
 
 static void reload_asked(evutil_socket_t fd, short what, void *user) {
   struct buf why = BUF_INIT(64 * 1024);
   reload(user, &why);
+  buf_free(&why);
+}
+
+static void reopen_asked(evutil_socket_t fd, short what, void *user) {
+  struct process_parts *p = user;
+  struct buf why = BUF_INIT(4096);
+  if (p->edge && edge_reopen_log(p->edge, &why) != OK)
+    log_lines("headrace", why.data ? why.data : "out of memory");
+  else
+    log_line("headrace", "the access log was opened again");
   buf_free(&why);
 }
 
@@ -223,7 +244,8 @@ static enum err signals_open(struct process_parts *p) {
   signal(SIGXFSZ, SIG_IGN); /* a log as long as it may be is as a full disk */
   return signal_open(p, SIGTERM, stop_asked, &p->term) &&
                  signal_open(p, SIGINT, stop_asked, &p->interrupt) &&
-                 signal_open(p, SIGHUP, reload_asked, &p->hangup)
+                 signal_open(p, SIGHUP, reload_asked, &p->hangup) &&
+                 signal_open(p, SIGUSR1, reopen_asked, &p->reopen)
              ? OK
              : ERR_MEMORY;
 }
@@ -248,6 +270,8 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
   if (!e)
     e = check_roles(p, p->file, why);
   if (!e)
+    e = host_enter(p->config_path, p->file, why);
+  if (!e)
     e = store_start(p);
   if (!e && (p->roles & RUN_PROXY))
     e = edge_new(p->loop, p->store, &p->file->config, p->id, &p->edge, why);
@@ -263,6 +287,8 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
                 &p->admin, why);
   if (!e)
     admin_on_reload(p->admin, reload, p);
+  if (!e)
+    warn(p);
   if (!e)
     e = timer_set(p->loop, &p->greet_timer, loop_now(p->loop));
   return e;
@@ -280,7 +306,7 @@ static void parts_close(struct process_parts *p) {
   if (p->store)
     store_unwatch(p->store, &p->watch);
   store_free(p->store);
-  struct event *const signals[] = {p->term, p->interrupt, p->hangup};
+  struct event *const signals[] = {p->term, p->interrupt, p->hangup, p->reopen};
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
     if (signals[i])
       event_free(signals[i]);

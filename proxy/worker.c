@@ -68,6 +68,13 @@ static void accepted(void *user, int fd, const struct sockaddr_storage *peer) {
   client_accept(d->worker, d->client, fd, peer);
 }
 
+static void accept_paused(void *user) {
+  struct worker_door *d = user;
+  cell_add(&d->worker->cell->accept_pauses, 1);
+}
+
+static const struct listener_events door_events = {.accepted = accepted, .paused = accept_paused};
+
 static enum err pools_open(struct worker *w) {
   w->requests = pool_new(sizeof(struct request), KEEP_OBJECTS, 0);
   w->arena_blocks = pool_new(ARENA_BLOCK_BYTES, KEEP_ARENA_BLOCKS, 0);
@@ -144,7 +151,7 @@ static void door_enter(struct worker_thread *t, struct worker_door *d) {
   }
   int fd = d->fd;
   d->fd = -1;
-  if (listener_open(t->worker.loop, fd, accepted, d, &d->listener) != OK)
+  if (listener_open(t->worker.loop, fd, &door_events, d, &d->listener) != OK)
     abort(); /* nobody would be let in */
 }
 

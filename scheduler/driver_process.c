@@ -98,6 +98,7 @@ static enum err files_for(const struct driver_replica *r, posix_spawn_file_actio
       posix_spawn_file_actions_addopen(actions, 1, r->log_path, O_WRONLY | O_CREAT | O_APPEND,
                                        0644) ||
       posix_spawn_file_actions_adddup2(actions, 1, 2) ||
+      posix_spawn_file_actions_addclosefrom_np(actions, 3) || /* whoever started us has left some */
       (p->directory && posix_spawn_file_actions_addchdir_np(actions, p->directory)))
     return ERR_MEMORY;
   return OK;

@@ -52,6 +52,8 @@ struct config {
   char *domain;    /* endpoints answer at <endpoint>.<domain> */
   struct config_listener *listeners;
   int listener_count;
+  char *user, *group; /* whom the process becomes; empty: it stays who it is */
+  bool no_new_privileges, core_dumps;
   struct config_log log;
   struct config_admin admin;
   char *token_file;
