@@ -193,6 +193,7 @@ static enum err reload_file(struct process_parts *p, struct buf *why) {
   }
   if (p->file != p->first)
     file_free(p->file);
+  config_forget_keys(&new->config);
   p->file = new;
   return OK;
 }
@@ -287,6 +288,7 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
                 &p->admin, why);
   if (!e)
     admin_on_reload(p->admin, reload, p);
+  config_forget_keys(&p->file->config);
   if (!e)
     warn(p);
   if (!e)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/wipe.h"
 #include "lib/base/pool.h"
 #include "proxy/client/client.h"
 #include "proxy/client/http2.h"
@@ -111,6 +112,7 @@ void http2_session_flush(struct http2_session *s) {
 
 static void session_release(struct post *p) {
   struct http2_session *s = container_of(p, struct http2_session, free_post);
+  s->memory.secret = true; /* nghttp2 remembers fields of heads (RFC 7541, 2.3.2) */
   nghttp2_session_del(s->session);
   free(s);
 }
@@ -360,9 +362,12 @@ static bool take_in(struct http2_session *s, struct slice bytes) {
   s->verdict = http2_guard_feed(&s->guard, bytes, loop_now(s->client->worker->loop));
   if (s->verdict.limit != LIMIT_NONE)
     return false;
-  s->in_session = true;
+  s->in_session = s->memory.secret = true;
   ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
-  s->in_session = false;
+  s->in_session = s->memory.secret = false;
+  if (s->token_came)
+    wipe_slice(bytes);
+  s->token_came = false;
   if (n < 0)
     s->verdict = fault_of(n);
   return n >= 0;

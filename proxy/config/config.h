@@ -47,6 +47,10 @@ struct config_redis {
   char *sentinel_user, *sentinel_password;
 };
 
+/* Once they are in use: private keys that are here as text are zeroed. */
+struct config;
+void config_forget_keys(struct config *c);
+
 struct config {
   int64_t workers; /* 0: one a core */
   char *domain;    /* endpoints answer at <endpoint>.<domain> */

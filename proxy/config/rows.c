@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/wipe.h"
 #include "lib/net/address.h"
 #include "lib/option/option.h"
 #include "proxy/config/config.h"
@@ -403,3 +404,10 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .help = "The side of the model servers."},
     {"store", OPTION_OBJECT, 0, .table = &store_table, .help = "Where proxy and scheduler meet."},
 };
+
+void config_forget_keys(struct config *c) {
+  for (int i = 0; i < c->listener_count; i++)
+    for (int k = 0; k < c->listeners[i].certificate_count; k++)
+      if (strncmp(c->listeners[i].certificates[k].key, "-----BEGIN", 10) == 0)
+        wipe_text(c->listeners[i].certificates[k].key);
+}

@@ -15,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+import hpack
+import hyperframe.frame
 import pytest
 
 from harness import BODY, CHAT, DEADLINE_S, ENGINE, HEADRACE, Headrace, eventually, process_endpoint
@@ -70,7 +72,6 @@ def test_at_the_limit_of_descriptors_those_inside_are_served_and_others_wait(sta
         eventually(lambda: metric(h, "headrace_accept_pauses_total") >= 1)
         waiting = KeepAlive(h)
         waiting.link.request("POST", CHAT, BODY, {"Host": "ep.localhost"})
-        before, began = processor_s(h.process.pid), time.monotonic()
         for _ in range(50):
             for client in inside:
                 assert client.call()[0] == 200
@@ -79,7 +80,7 @@ def test_at_the_limit_of_descriptors_those_inside_are_served_and_others_wait(sta
         assert processor_s(h.process.pid) - served < 0.25  # two workers that spin take a second
         assert metric(h, "headrace_connections") < limit and metric(h, "headrace_connections_missed_total") == 0
         assert metric(h, "headrace_descriptors_limit") == limit and metric(h, "headrace_descriptors") < limit
-        assert h.admin("/health")[0] == 200 and before <= served and began < time.monotonic()
+        assert h.admin("/health")[0] == 200
     assert waiting.link.getresponse().status == 200
     assert h.call().status == 200
 
@@ -347,3 +348,166 @@ def test_a_core_when_it_is_wanted(nobody):
     h = nobody(core_dumps=True, no_new_privileges=False)
     assert seen(h)[0] == "nobody"
     assert all(task["NoNewPrivs"] == "0" for task in tasks(h.process.pid))
+
+
+# Secrets
+
+
+def memory(pid):
+    """All that the process has written and not given back."""
+    found = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            span, mode, *_ = line.split()
+            begin, end = (int(x, 16) for x in span.split("-"))
+            if mode.startswith("rw"):
+                mem.seek(begin)
+                with contextlib.suppress(OSError):
+                    while begin < end and (part := mem.read(min(end - begin, 1 << 24))):
+                        found.append(part)
+                        begin += len(part)
+    return b"".join(found)
+
+
+def head(token, *more):
+    return "\r\n".join([f"POST {CHAT} HTTP/1.1", "Host: ep.localhost", f"Authorization: Bearer {token}", f"Content-Length: {len(BODY)}", *more,
+                        "", ""]).encode()
+
+
+def answer_of(link):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += link.recv(65536)
+    return data
+
+
+def send_http1(h, token, tls):
+    with h.connect(tls) as link:
+        link.sendall(head(token) + BODY)
+        assert answer_of(link).startswith(b"HTTP/1.1 200")
+
+
+def send_in_pieces(h, token, tls):
+    whole = head(token, "X: " + "x" * 3000) + BODY
+    at = whole.index(token.encode()) + len(token)
+    with h.connect(tls) as link:
+        for piece in (whole[:at], whole[at:]):
+            link.sendall(piece)
+            time.sleep(0.05)  # so that they are read one by one
+        assert answer_of(link).startswith(b"HTTP/1.1 200")
+
+
+def send_ahead(h, token, tls):
+    """In a request that stands behind another one."""
+    with h.connect(tls) as link:
+        link.sendall((head("other") + BODY + head(token) + BODY))
+        data = answer_of(link)
+        while data.count(b"HTTP/1.1 ") < 2:
+            data += link.recv(65536)
+
+
+def send_bad(h, token, tls):
+    with h.connect(tls) as link:
+        link.sendall(head(token, "bad field") + BODY)
+        assert answer_of(link).startswith(b"HTTP/1.1 400")
+
+
+def send_large(h, token, tls):
+    with h.connect(tls) as link:
+        link.sendall(head(token, "X: " + "x" * 40000) + BODY)
+        assert answer_of(link).startswith(b"HTTP/1.1 431")
+
+
+def send_unknown(h, token, tls):
+    with h.connect(tls) as link:
+        link.sendall(head(f"{token}-wrong") + BODY)
+        assert answer_of(link).startswith(b"HTTP/1.1 401")
+
+
+def send_http2(h, token, tls):
+    link = h.http2(tls)
+    assert link.call(token=token).status == 200
+    link.close()
+
+
+def send_http2_plain(h, token, tls):
+    """As a literal that is remembered, not Huffman coded: so do some clients."""
+    fields = hpack.Encoder().encode([(":method", "POST"), (":path", CHAT), (":scheme", "http"), (":authority", "ep.localhost"),
+                                     ("authorization", f"Bearer {token}")], huffman=False)
+    frames = [hyperframe.frame.SettingsFrame(0), hyperframe.frame.HeadersFrame(1, fields, flags=["END_HEADERS"]),
+              hyperframe.frame.DataFrame(1, BODY, flags=["END_STREAM"])]
+    with (h.connect(True, "h2") if tls else h.connect()) as link:
+        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"".join(f.serialize() for f in frames))
+        data = b""
+        while b'"choices"' not in data:
+            data += link.recv(65536)
+
+
+WAYS = [send_http1, send_in_pieces, send_ahead, send_bad, send_large, send_unknown, send_http2, send_http2_plain]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_of_a_token_nothing_is_left_in_memory(start, tls):
+    tokens = {way: f"hr_{i}_{os.urandom(16).hex()}" for i, way in enumerate(WAYS)}
+    h = start.headrace({"ep": start.engine(*QUICK).endpoint(access="authenticated")}, binary=RELEASE, workers=1,
+                       tokens=[(f"t{i}", token) for i, token in enumerate(tokens.values())])
+    eventually(lambda: h.call(token=tokens[send_http1]).status == 200)
+    with h.connect(tls) as link:
+        link.sendall(head(tokens[send_http1]) + BODY)
+        answer_of(link)
+        assert tokens[send_http1].encode() in memory(h.process.pid)  # it would be seen: the connection remembers it
+    left = []
+    for way, token in tokens.items():  # each by itself: the next one may overwrite what it has left
+        way(h, token, tls)
+        eventually(lambda: metric(h, "headrace_connections") == 0)
+        if token.encode() in memory(h.process.pid):
+            left.append(way.__name__)
+    assert left == []
+
+
+@pytest.mark.parametrize("source", ["path", "file:"])
+def test_of_a_private_key_no_text_is_left_in_memory(start, tmp_path, source):
+    key, certificate = tmp_path / "key", tmp_path / "cert"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", str(key), "-out", str(certificate)],
+                   check=True, capture_output=True)
+    h = start.headrace({"ep": start.engine(*QUICK).endpoint()}, binary=RELEASE, listeners=[
+        {"address": "127.0.0.1:0", "tls": False},
+        {"address": "127.0.0.1:0", "certificates": [{"certificate": str(certificate), "key": str(key) if source == "path" else f"file:{key}"}]},
+        {"address": "127.0.0.1:0", "self_signed": {"directory": str(tmp_path)}}])
+    h.command("reload")
+    lines = [line for path in (key, tmp_path / "key.pem", tmp_path / "ca-key.pem") for line in path.read_text().splitlines() if "-" not in line]
+    left = memory(h.process.pid)
+    assert len(lines) > 20 and [line for line in lines if line.encode() in left] == []
+
+
+def test_nothing_that_is_said_holds_a_secret(start):
+    password, token, wrong = "pw" + os.urandom(12).hex(), "hr_" + os.urandom(16).hex(), "no_" + os.urandom(16).hex()
+    redis = start.redis("--requirepass", password, password=password)
+    secret = start.directory / "password"
+    secret.write_text(password + "\n")
+    start.directory.joinpath("logs").mkdir()
+    settings = {**redis.settings(), "password": f"file:{secret}"}
+    h = start.add(Headrace(start.directory / "logs", {"ep": start.engine(*QUICK).endpoint(access="authenticated")}, redis=settings,
+                           tokens=[("t", token)]))
+    eventually(lambda: h.call(token=token).status == 200)
+    for ask in ({"token": wrong}, {"token": token, "host": "nobody.localhost"}, {"token": token, "path": f"{CHAT}?key={wrong}"}):
+        h.call(**ask)
+        h.call(tls=True, **ask)
+    h.raw(head(token, "bad field"))
+    h.raw(b"GET / HTTP/9.9\r\nAuthorization: Bearer " + wrong.encode() + b"\r\n\r\n")
+    client = h.http2()
+    for ask in ({"token": wrong}, {"token": token}):
+        client.call(**ask)
+    client.close()
+    settings["password"] = wrong  # Redis does not take it
+    other = start.directory / "other"
+    other.mkdir()
+    refused = start.add(Headrace(other, {}, role="proxy", redis=settings, wait=False))
+    eventually(lambda: "set store.redis.password" in refused.errors() or "WRONGPASS" in refused.errors())
+    said = [h.errors(), refused.errors(), h.admin("/metrics")[1], h.admin("/status")[1], h.admin("/explain/ep")[1]]
+    for command in (("config",), ("check",), ("status",), ("status", "--json"), ("explain", "ep"), ("token", "list"), ("reload",)):
+        done = h.command(*command, check=False)
+        said += [done.stdout, done.stderr]
+    eventually(lambda: len(h.log()) >= 9)
+    said += [(h.directory / "access.log").read_text(), Path(f"/proc/{h.process.pid}/cmdline").read_text()]
+    assert [text for text in said if password in text or token in text or wrong in text] == []
