@@ -151,7 +151,9 @@ enum err host_enter(const char *config_path, const struct file *file, struct buf
   const struct config *c = &file->config;
   bool is_named = c->user && *c->user;
   descriptors_raise();
-  enum err e = is_named ? user_enter(config_path, c, why) : privileges_pass_on(false);
+  enum err e = is_named ? user_enter(config_path, c, why) : OK;
+  if (!is_named)
+    privileges_pass_on(false);
   if (!e && c->no_new_privileges)
     e = privileges_gain_nothing();
   privileges_core_dumps(c->core_dumps);

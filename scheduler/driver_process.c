@@ -172,9 +172,10 @@ static enum err process_start(struct driver_replica *r, struct buf *why) {
   s->port = ports_take(r->config, &s->lock_fd);
   enum err e = s->port ? OK : ERR_LIMIT;
   if (e)
-    buf_str(
-        why,
-        "no free port in the range port_min to port_max, or its state_directory cannot be written");
+    buf_str(why, errno == EMFILE || errno == ENFILE
+                     ? "no descriptor is left; raise the limit of open files"
+                     : "no free port in the range port_min to port_max, or its state_directory "
+                       "cannot be written");
   snprintf(r->address, sizeof r->address, "%s:%d", r->config->host, s->port);
   snprintf(r->log_path, sizeof r->log_path, "%s/%s.log", r->def->process.log_directory, r->id);
   if (!e)

@@ -29,8 +29,7 @@ void arena_reset(struct arena *a) {
       pool_put(a->blocks, a->newest);
     }
     a->newest = older;
-    a->used =
-        pool_size(a->blocks) - sizeof *older; /* what an older one holds is not known any more */
+    a->used = pool_size(a->blocks) - sizeof *older; /* of older ones nobody knows how much */
   }
   a->used = a->room = a->total = 0;
 }

@@ -110,20 +110,15 @@ enum err privileges_drop(const struct privileges_user *u, bool can_gain, struct 
   return ERR_IO;
 }
 
-enum err privileges_pass_on(bool on) {
+void privileges_pass_on(bool on) {
   struct capabilities c;
-  if (!capabilities_get(&c))
-    return ERR_IO;
-  if (on && !(c.permitted & net_bind))
-    return OK;
-  c.inheritable = on ? c.inheritable | net_bind : c.inheritable & ~net_bind;
+  if (!capabilities_get(&c) || (on && !(c.permitted & net_bind)))
+    return;
   if (!on) /* allowed also when it is not there */
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, CAP_NET_BIND_SERVICE, 0, 0);
-  if (!capabilities_set(&c))
-    return ERR_IO;
-  return !on || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) == 0
-             ? OK
-             : ERR_IO;
+  c.inheritable = on ? c.inheritable | net_bind : c.inheritable & ~net_bind;
+  if (capabilities_set(&c) && on)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0);
 }
 
 enum err privileges_gain_nothing(void) {

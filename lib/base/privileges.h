@@ -27,9 +27,9 @@ enum err privileges_find(const char *user, const char *group, struct privileges_
  * `can_gain`: those may get capabilities of their own, by the bits of their files. */
 enum err privileges_drop(const struct privileges_user *u, bool can_gain,
                          struct buf *why) MUST_CHECK;
-/* Whether the next program that is started gets CAP_NET_BIND_SERVICE, if it is here. Off for a
- * process that has not said. */
-enum err privileges_pass_on(bool on) MUST_CHECK;
+/* Whether the programs that are started from now on get CAP_NET_BIND_SERVICE, if it is here: on for
+ * one that takes our place only. Nothing changes where the kernel does not let us. */
+void privileges_pass_on(bool on);
 /* Neither this process nor what it starts gains anything from setuid bits or the like
  * (PR_SET_NO_NEW_PRIVS). */
 enum err privileges_gain_nothing(void) MUST_CHECK;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/wipe.h"
 #include "lib/base/pool.h"
+#include "lib/base/wipe.h"
 #include "proxy/client/client.h"
 #include "proxy/client/http2.h"
 #include "proxy/config/config.h"
@@ -357,20 +357,26 @@ static struct http2_verdict fault_of(ssize_t n) {
                                                         : NGHTTP2_INTERNAL_ERROR};
 }
 
-/* False when the connection cannot go on. */
-static bool take_in(struct http2_session *s, struct slice bytes) {
+static bool feed(struct http2_session *s, struct slice bytes) {
   s->verdict = http2_guard_feed(&s->guard, bytes, loop_now(s->client->worker->loop));
   if (s->verdict.limit != LIMIT_NONE)
     return false;
   s->in_session = s->memory.secret = true;
   ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
   s->in_session = s->memory.secret = false;
-  if (s->token_came)
-    wipe_slice(bytes);
-  s->token_came = false;
   if (n < 0)
     s->verdict = fault_of(n);
   return n >= 0;
+}
+
+/* False when the connection cannot go on. Where a token was, or may have been, nothing of what was
+ * read stays. */
+static bool take_in(struct http2_session *s, struct slice bytes) {
+  bool good = feed(s, bytes);
+  if (s->token_came || s->guard.in_head || !good)
+    wipe_slice(bytes);
+  s->token_came = false;
+  return good;
 }
 
 static void http2_bytes(struct client *c, struct slice bytes) {

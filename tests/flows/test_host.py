@@ -97,10 +97,16 @@ def test_without_a_descriptor_a_request_is_503_and_the_replica_is_not_to_blame(s
         while time.monotonic() < end:
             status, retry, body = client.call()
             assert status == 503 and retry == "1" and b'"overloaded"' in body
+        operator = socket.socket(socket.AF_UNIX)
+        operator.settimeout(DEADLINE_S)
+        operator.connect(str(h.directory / "admin.sock"))
+        operator.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         h.process.send_signal(signal.SIGUSR1)
         eventually(lambda: "log.access: " in h.errors() and "Too many open files" in h.errors())
     finally:
         resource.prlimit(h.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    with operator:
+        assert operator.recv(12).startswith(b"HTTP/1.1 200")
     assert client.call()[0] == 200
     assert metric(h, "headrace_connections_missed_total") > 0 and metric(h, "headrace_ejections_total") == 0
     assert 'headrace_connect_failures_total{endpoint="ep"} 0' in h.admin("/metrics")[1]

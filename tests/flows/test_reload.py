@@ -281,7 +281,7 @@ def test_a_new_command_replaces_replicas_without_a_gap(start):
 
 
 def test_held_requests_stay_held(start):
-    h = start.headrace({"ep": process_endpoint("--tokens", 2, "--rate", 0, "--load-ms", 1000, log_directory=start.directory)})
+    h = start.headrace({"ep": process_endpoint("--tokens", 2, "--rate", 0, "--load-ms", 4000, log_directory=start.directory)})
     with h.connect() as link:
         link.sendall(POST.replace(b"\r\n", b"\r\nX-Scale-Up-Timeout: 60\r\n", 1))
         eventually(lambda: h.status("ep")["held"] == 1)
