@@ -281,13 +281,16 @@ def test_a_new_command_replaces_replicas_without_a_gap(start):
 
 
 def test_held_requests_stay_held(start):
-    h = start.headrace({"ep": process_endpoint("--tokens", 2, "--rate", 0, "--load-ms", 4000, log_directory=start.directory)})
+    gate, ep = start.directory / "gate", process_endpoint("--tokens", 2, "--rate", 0, log_directory=start.directory)
+    ep["process"]["command"][:0] = ["sh", "-c", f'until [ -e {gate} ]; do sleep 0.05; done; exec "$0" "$@"']
+    h = start.headrace({"ep": ep})
     with h.connect() as link:
         link.sendall(POST.replace(b"\r\n", b"\r\nX-Scale-Up-Timeout: 60\r\n", 1))
         eventually(lambda: h.status("ep")["held"] == 1)
         for i in range(3):
             reload(h, lambda c: c["endpoints"]["ep"].update(queue_max_s=20 + i))
         assert h.status("ep")["held"] == 1
+        gate.touch()
         assert b" 200 OK" in link.recv(65536)
 
 
