@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/privileges.h"
 #include "lib/fleet/endpoint.h"
 #include "lib/fleet/endpoint_rows.h"
 #include "lib/net/address.h"
@@ -84,9 +85,24 @@ static void check_trusted(struct option_load *l, const struct config *c) {
                    *text);
 }
 
+static void check_user(struct option_load *l, const struct config *c) {
+  struct privileges_user user;
+  struct buf why = BUF_INIT(1024);
+  bool named = c->user && *c->user, grouped = c->group && *c->group;
+  if (named && privileges_find(c->user, NULL, &user, &why) != OK)
+    option_error(l, NULL, "user", "%s; make it, or leave the option out", why.data ? why.data : "");
+  else if (named && privileges_find(c->user, c->group, &user, &why) != OK)
+    option_error(l, NULL, "group", "%s; make it, or leave the option out",
+                 why.data ? why.data : "");
+  if (grouped && !named)
+    option_error(l, NULL, "group", "a group needs a user; set \"user\" too");
+  buf_free(&why);
+}
+
 static void check_file(struct option_load *l, const struct option_path *at, struct json_t *given,
                        void *object) {
   struct file *f = object;
+  check_user(l, &f->config);
   if (f->config.listener_count == 0 && f->endpoint_count == 0)
     option_error(l, NULL, NULL,
                  "there are neither listeners (for a proxy) nor endpoints (for a scheduler); add "

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/descriptors.h"
 #include "lib/fleet/load.h"
 #include "lib/metrics/exposition.h"
 #include "lib/store/store.h"
@@ -176,6 +177,11 @@ static const struct {
     {"headrace_log_lines_dropped", METRIC_COUNTER,
      "Access log lines that were too long, or could not be written.", WCELL(log_lines_dropped)},
     {"headrace_ejections", METRIC_COUNTER, "Times that a replica was ejected.", WCELL(ejections)},
+    {"headrace_accept_pauses", METRIC_COUNTER,
+     "Times that a listener stopped accepting for want of descriptors.", WCELL(accept_pauses)},
+    {"headrace_connections_missed", METRIC_COUNTER,
+     "Connections to replicas not tried for want of descriptors, ports or memory.",
+     WCELL(connections_missed)},
 };
 
 static void worker_numbers(const struct edge *e, struct exposition *x) {
@@ -219,6 +225,13 @@ static void value(struct exposition *x, const char *name, enum metric_type type,
   exposition_value(x, NULL, n);
 }
 
+static void descriptor_numbers(struct exposition *x) {
+  value(x, "headrace_descriptors", METRIC_GAUGE, "Open descriptors of this process.",
+        (double)descriptors_open());
+  value(x, "headrace_descriptors_limit", METRIC_GAUGE,
+        "How many it may have; clients get three quarters of them.", (double)descriptors_limit());
+}
+
 static double since_s(const struct store_link *link, bool up) {
   return link->up == up ? (double)(clock_mono() - link->since_us) / USEC_PER_S : 0;
 }
@@ -250,6 +263,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
   const struct edge *e = r->edge;
   store_numbers(r->store, &x);
   reload_numbers(r->reloads, &x);
+  descriptor_numbers(&x);
   if (r->scheduler)
     value(&x, "headrace_leader", METRIC_GAUGE, "Whether this scheduler leads.",
           scheduler_leads(r->scheduler));

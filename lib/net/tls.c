@@ -13,6 +13,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
+#include "lib/net/key.h"
 
 enum { TICKET_NAME_BYTES = 16, ALPN_WIRE_BYTES = 256 };
 
@@ -41,17 +42,6 @@ static enum err fail(struct buf *why, const char *path, const char *what) {
              reason ? ")" : "");
   ERR_clear_error();
   return ERR_TLS;
-}
-
-static bool key_is_text(const char *key) {
-  return strncmp(key, "-----BEGIN", 10) == 0;
-}
-
-static EVP_PKEY *key_read(const char *key) {
-  BIO *bio = key_is_text(key) ? BIO_new_mem_buf(key, -1) : BIO_new_file(key, "r");
-  EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-  BIO_free(bio);
-  return pkey;
 }
 
 static enum err pair_use(SSL_CTX *ctx, const struct tls_pair *pair, struct buf *why) {
@@ -191,7 +181,8 @@ static void context_settings(SSL_CTX *ctx, struct tls_context *c, const struct t
   SSL_CTX_set_min_proto_version(ctx, only_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                               SSL_OP_CLEANSE_PLAINTEXT); /* tokens are in it */
   SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_session_id_context(ctx, c->id, sizeof c->id);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

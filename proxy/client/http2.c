@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/pool.h"
+#include "lib/base/wipe.h"
 #include "proxy/client/client.h"
 #include "proxy/client/http2.h"
 #include "proxy/config/config.h"
@@ -116,6 +117,7 @@ void http2_session_flush(struct http2_session *s) {
 
 static void session_release(struct post *p) {
   struct http2_session *s = container_of(p, struct http2_session, free_post);
+  s->memory.secret = true; /* nghttp2 remembers fields of heads (RFC 7541, 2.3.2) */
   nghttp2_session_del(s->session);
   stash_free(&s->rest);
   free(s);
@@ -376,20 +378,31 @@ static struct http2_verdict fault_of(ssize_t n) {
                                                         : NGHTTP2_INTERNAL_ERROR};
 }
 
-/* False when the connection cannot go on. What is left of *bytes has to wait for its turn: a client
- * that begins many requests at once shall not hold up the others for all of them. */
-static bool take_in(struct http2_session *s, struct slice *bytes) {
+/* What is left of *bytes has to wait for its turn: a client that begins many requests at once shall
+ * not hold up the others for all of them. */
+static bool feed(struct http2_session *s, struct slice *bytes) {
   struct slice now = *bytes;
   s->verdict = http2_guard_feed(&s->guard, bytes, HEADS_AT_ONCE, loop_now(s->client->worker->loop));
   now.len -= bytes->len;
   if (s->verdict.limit != LIMIT_NONE)
     return false;
-  s->in_session = true;
+  s->in_session = s->memory.secret = true;
   ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)now.data, now.len);
-  s->in_session = false;
+  s->in_session = s->memory.secret = false;
   if (n < 0 && s->verdict.limit == LIMIT_NONE)
     s->verdict = fault_of(n);
   return n >= 0;
+}
+
+/* False when the connection cannot go on. Where a token was, or may have been, nothing of what was
+ * read stays. */
+static bool take_in(struct http2_session *s, struct slice *bytes) {
+  struct slice all = *bytes;
+  bool good = feed(s, bytes);
+  if (s->token_came || s->guard.in_head || !good)
+    wipe_slice(slice_of(all.data, all.len - bytes->len));
+  s->token_came = false;
+  return good;
 }
 
 static void put_aside(struct http2_session *s, struct slice rest) {
@@ -430,6 +443,8 @@ static void http2_bytes(struct client *c, struct slice bytes) {
     put_aside(s, bytes);
   else
     input(s, bytes);
+  if (s->rest.len) /* a copy, of heads above all */
+    wipe_slice(bytes);
 }
 
 static void rest_run(struct post *p) {

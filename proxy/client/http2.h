@@ -39,6 +39,7 @@ struct http2_session {
   bool heard;          /* a whole frame, or of a body, since the last look */
   bool told_to_go;     /* that this will be */
   bool cut;            /* the verdict was carried out */
+  bool token_came;     /* with the bytes that are being read */
   bool in_session;     /* nghttp2 is on the stack: it must not be called for output */
 };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/wipe.h"
 #include "lib/net/address.h"
 #include "lib/option/option.h"
 #include "proxy/config/config.h"
@@ -138,8 +139,9 @@ static const struct option_table listener_table = {
 static const struct option_table log_table = {
     sizeof(struct config_log),
     (const struct option_row[]){
-        {"access", OPTION_STRING, IN(log, access), .standard = "\"-\"", .reload = OPTION_RESTART,
-         .help = "Access log, JSON lines: a path, \"-\" (standard output) or \"\" (off)."},
+        {"access", OPTION_STRING, IN(log, access), .standard = "\"-\"",
+         .help = "Access log, JSON lines: a path, \"-\" (standard output) or \"\" (off). Opened "
+                 "again at each reload and at SIGUSR1."},
         {NULL},
     },
     NULL};
@@ -415,6 +417,19 @@ const struct option_row config_rows[CONFIG_ROWS] = {
         "way."),
     {"domain", OPTION_STRING, AT(domain), .standard = "\"localhost\"", .reload = OPTION_RESTART,
      .help = "Endpoints answer at <endpoint>.<domain>."},
+    {"user", OPTION_STRING, AT(user), .standard = "\"\"", .reload = OPTION_RESTART,
+     .help = "Whom a process started by root becomes before it opens anything, keeping only the "
+             "right to ports below 1024; \"\": it stays who it is."},
+    {"group", OPTION_STRING, AT(group), .standard = "\"\"", .reload = OPTION_RESTART,
+     .help = "Its group; \"\": the user's own."},
+    {"no_new_privileges", OPTION_BOOL, AT(no_new_privileges), .standard = "true",
+     .reload = OPTION_RESTART,
+     .help = "Neither the process nor what it starts gains rights by setuid or file capabilities. "
+             "Containers started without root (podman's newuidmap) need false."},
+    {"core_dumps", OPTION_BOOL, AT(core_dumps), .standard = "false", .reload = OPTION_RESTART,
+     .help =
+         "Whether a crash may leave a core file, which holds tokens and keys, and a debugger of "
+         "the same user may look."},
     {"listeners", OPTION_OBJECTS, AT(listeners), AT(listener_count), .table = &listener_table,
      .help = "Where clients connect."},
     {"log", OPTION_OBJECT, AT(log), .table = &log_table, .help = "Logs."},
@@ -437,3 +452,10 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .help = "The side of the model servers."},
     {"store", OPTION_OBJECT, 0, .table = &store_table, .help = "Where proxy and scheduler meet."},
 };
+
+void config_forget_keys(struct config *c) {
+  for (int i = 0; i < c->listener_count; i++)
+    for (int k = 0; k < c->listeners[i].certificate_count; k++)
+      if (strncmp(c->listeners[i].certificates[k].key, "-----BEGIN", 10) == 0)
+        wipe_text(c->listeners[i].certificates[k].key);
+}

@@ -104,6 +104,7 @@ struct worker_cell {
   cell_t requests_http1, requests_http2, bad_requests, unauthorized, forbidden, unknown_host;
   cell_t certificate_failures;
   cell_t limited, paced, log_lines_dropped, ejections;
+  cell_t accept_pauses, connections_missed;
   cell_t limits[CLIENT_LIMITS], denied[ACCESS_RULES];
 };
 

@@ -173,5 +173,7 @@ enum step_result step_authenticate(struct request *r) {
     token_hash_memo(r->token_memo, text, r->token_hash);
     r->has_token = true;
   }
+  if (!r->endpoint->def->pass_token)
+    http_head_forget(&r->head, HTTP_AUTHORIZATION);
   return access_check(r);
 }

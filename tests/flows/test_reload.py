@@ -151,7 +151,6 @@ def test_a_bad_file_is_kept_out_with_the_reason(h):
 
 def test_what_is_read_at_the_start_only_is_named(h):
     for key, edit in {"workers": lambda c: c.update(workers=3),
-                      "log.access": lambda c: c["log"].update(access=""),
                       "store.lease_ms": lambda c: c.update(store={"lease_ms": 4000}),
                       "scheduler.tick_ms": lambda c: c["scheduler"].update(tick_ms=200),
                       "domain": lambda c: c.update(domain="example.org")}.items():
