@@ -17,6 +17,7 @@
 #include "lib/base/list.h"
 #include "lib/http/error_body.h"
 #include "lib/net/address.h"
+#include "lib/net/handed.h"
 #include "lib/net/listen.h"
 #include "lib/net/loop.h"
 #include "proxy/config/config.h"
@@ -41,9 +42,10 @@ struct admin {
   struct store *store;
   struct scheduler *scheduler;
   struct list asked; /* for status */
-  char *socket_path;
-  struct evconnlistener *listeners[SOCKETS_MAX];
-  int listener_count;
+  char *socket_path; /* NULL: the file is not ours */
+  struct evhttp_bound_socket *doors[SOCKETS_MAX];
+  bool lent[SOCKETS_MAX];
+  int door_count;
   struct timer pause;
   admin_reload_fn reload;
   void *reload_user;
@@ -200,8 +202,8 @@ static struct admin *the_admin;
 
 static void pause_over(struct timer *t) {
   struct admin *a = container_of(t, struct admin, pause);
-  for (int i = 0; i < a->listener_count; i++)
-    evconnlistener_enable(a->listeners[i]);
+  for (int i = 0; i < a->door_count; i++)
+    evconnlistener_enable(evhttp_bound_socket_get_listener(a->doors[i]));
 }
 
 /* Out of descriptors: it would be asked again and again. */
@@ -211,43 +213,48 @@ static void accept_failed(struct evconnlistener *listener, void *http) {
     evconnlistener_disable(listener);
 }
 
-static enum err open_socket(struct admin *a, const char *text, struct buf *why) {
+static enum err open_socket(struct admin *a, const char *text, struct handed *handed,
+                            struct buf *why) {
   struct address address;
   enum err e = address_parse(text, &address);
   if (e)
     return e;
-  int fd = listen_socket(&address, false, SOCKET_MODE, why);
+  int fd;
+  bool *lent = &a->lent[a->door_count];
+  if (handed_find(handed, &address, &fd, 1, lent) == 0)
+    fd = listen_socket(&address, false, SOCKET_MODE, why);
   if (fd < 0)
     return ERR_IO;
-  struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(a->http, fd);
-  if (!bound) {
+  struct evhttp_bound_socket *door = evhttp_accept_socket_with_handle(a->http, fd);
+  if (!door) {
     close(fd);
     return ERR_MEMORY;
   }
-  struct evconnlistener *listener = evhttp_bound_socket_get_listener(bound);
-  evconnlistener_set_error_cb(listener, accept_failed);
-  a->listeners[a->listener_count++] = listener;
+  a->doors[a->door_count++] = door;
+  evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(door), accept_failed);
   return OK;
 }
 
-static enum err open_all(struct admin *a, const struct config_admin *c, struct buf *why) {
+static enum err open_all(struct admin *a, const struct config_admin *c, struct handed *handed,
+                         struct buf *why) {
   char text[ADDRESS_TEXT_BYTES];
   snprintf(text, sizeof text, "unix:%s", c->socket);
   if (dirs_make_for(c->socket, 0755) != OK) {
     buf_printf(why, "cannot make the directory of %s: %s", c->socket, strerror(errno));
     return ERR_IO;
   }
-  enum err e = open_socket(a, text, why);
-  if (!e)
+  enum err e = open_socket(a, text, handed, why);
+  if (!e && !a->lent[0])
     a->socket_path = strdup(c->socket);
   if (!e && c->address && *c->address)
-    e = open_socket(a, c->address, why);
+    e = open_socket(a, c->address, handed, why);
   return e;
 }
 
 enum err admin_new(struct loop *loop, const struct config_admin *config, struct store *store,
                    const struct edge *edge, struct scheduler *scheduler,
-                   const struct report_reloads *reloads, struct admin **out, struct buf *why) {
+                   const struct report_reloads *reloads, struct handed *handed, struct admin **out,
+                   struct buf *why) {
   struct admin *a = calloc(1, sizeof *a);
   if (!a)
     return ERR_MEMORY;
@@ -273,7 +280,7 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
   evhttp_set_cb(a->http, "/status", on_status, a);
   evhttp_set_cb(a->http, "/reload", on_reload, a);
   evhttp_set_gencb(a->http, on_other, a);
-  enum err e = open_all(a, config, why);
+  enum err e = open_all(a, config, handed, why);
   if (e)
     admin_free(a);
   else
@@ -288,6 +295,18 @@ void admin_on_reload(struct admin *a, admin_reload_fn reload, void *user) {
 
 void admin_stopping(struct admin *a) {
   a->stopping = true;
+}
+
+void admin_sockets(const struct admin *a, struct handed_list *to) {
+  for (int i = 0; i < a->door_count; i++)
+    handed_list_add(to, evhttp_bound_socket_get_fd(a->doors[i]), a->lent[i]);
+}
+
+void admin_hand_over(struct admin *a) {
+  while (a->door_count)
+    evhttp_del_accept_socket(a->http, a->doors[--a->door_count]);
+  free(a->socket_path);
+  a->socket_path = NULL;
 }
 
 struct admin *admin_free(struct admin *a) {

@@ -5,17 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/dirs.h"
+#include "lib/net/handed.h"
 #include "lib/net/listen.h"
 #include "lib/net/selfsign.h"
 #include "lib/net/tls.h"
 #include "proxy/config/config.h"
-
-enum { SOCKETS_MAX = 256 };
 
 struct door {
   struct client_door *client;
@@ -23,7 +23,10 @@ struct door {
   int mode;       /* of a Unix socket's file */
   int kept;       /* its place in the doors before, whose sockets it goes on with; or -1 */
   bool owns_file; /* of a Unix socket: is unlinked with it */
-  int sockets[SOCKETS_MAX]; /* one per worker; -1: taken */
+  bool lent;      /* that of its file is not ours */
+  bool shared;    /* all workers accept from one socket */
+  int *sockets;   /* socket_count; workers have duplicates of them */
+  int socket_count;
 };
 
 struct doors {
@@ -53,18 +56,52 @@ static enum err tls_open(const struct config_listener *c, struct client_door *d,
   return tls_context_new(&s, &d->tls, why);
 }
 
+static bool has_siblings(int fd) {
+  int on = 0;
+  socklen_t len = sizeof on;
+  return getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, &len) == 0 && on;
+}
+
+static bool is_unix(const struct door *d) {
+  return d->address.storage.ss_family == AF_UNIX;
+}
+
+/* Those handed over keep their number: what waits in one that is closed would be reset. */
+static enum err sockets_find(struct door *d, struct handed *handed) {
+  int fds[HANDED_MAX];
+  int count = handed_find(handed, &d->address, fds, HANDED_MAX, &d->lent);
+  d->shared = is_unix(d) || (count && !has_siblings(fds[0]));
+  d->owns_file = is_unix(d) && count && !d->lent;
+  d->sockets = malloc(((size_t)count + 1) * sizeof *d->sockets);
+  for (int i = 0; i < count; i++) {
+    if (d->sockets)
+      d->sockets[d->socket_count++] = fds[i];
+    else
+      close(fds[i]);
+  }
+  return d->sockets ? OK : ERR_MEMORY;
+}
+
 static enum err sockets_open(const struct config_listener *c, struct door *d, int workers,
-                             struct buf *why) {
-  bool is_unix = d->address.storage.ss_family == AF_UNIX;
-  if (is_unix && dirs_make_for(c->address + 5, 0755) != OK) {
+                             struct handed *handed, struct buf *why) {
+  enum err e = sockets_find(d, handed);
+  int wanted = d->shared ? 1 : workers;
+  if (e || d->socket_count >= wanted)
+    return e;
+  int *more = realloc(d->sockets, (size_t)wanted * sizeof *more);
+  if (!more)
+    return ERR_MEMORY;
+  d->sockets = more;
+  if (is_unix(d) && dirs_make_for(c->address + 5, 0755) != OK) {
     buf_printf(why, "cannot make the directory of %s: %s", c->address, strerror(errno));
     return ERR_IO;
   }
-  for (int i = 0; i < workers; i++) {
-    d->sockets[i] = is_unix && i ? fcntl(d->sockets[0], F_DUPFD_CLOEXEC, 0)
-                                 : listen_socket(&d->address, i > 0, (int)c->mode, why);
-    if (d->sockets[i] < 0)
+  while (d->socket_count < wanted) {
+    int fd = listen_socket(&d->address, d->socket_count > 0, (int)c->mode, why);
+    if (fd < 0)
       return ERR_IO;
+    d->owns_file = is_unix(d);
+    d->sockets[d->socket_count++] = fd;
   }
   return OK;
 }
@@ -99,11 +136,9 @@ static int door_before(const struct doors *all, const struct door *d, const stru
 }
 
 static enum err door_open(struct doors *all, const struct config_listener *c, struct door *d,
-                          const struct doors *before, struct buf *why) {
+                          const struct doors *before, struct handed *handed, struct buf *why) {
   d->kept = -1;
   d->mode = (int)c->mode;
-  for (int i = 0; i < SOCKETS_MAX; i++)
-    d->sockets[i] = -1;
   enum err e = address_parse(c->address, &d->address);
   if (!e)
     e = client_open(c, d, why);
@@ -111,13 +146,11 @@ static enum err door_open(struct doors *all, const struct config_listener *c, st
     d->kept = door_before(all, d, before);
   if (e || d->kept >= 0)
     return e;
-  e = sockets_open(c, d, all->workers, why);
-  d->owns_file = d->address.storage.ss_family == AF_UNIX && d->sockets[0] >= 0;
-  return e;
+  return sockets_open(c, d, all->workers, handed, why);
 }
 
 enum err doors_open(const struct config *c, int workers, const struct doors *before,
-                    struct doors **out, struct buf *why) {
+                    struct handed *handed, struct doors **out, struct buf *why) {
   struct doors *d = calloc(1, sizeof *d);
   if (!d)
     return ERR_MEMORY;
@@ -126,7 +159,7 @@ enum err doors_open(const struct config *c, int workers, const struct doors *bef
   enum err e = d->doors ? OK : ERR_MEMORY;
   for (int i = 0; !e && i < c->listener_count; i++) {
     d->count++;
-    e = door_open(d, &c->listeners[i], &d->doors[i], before, why);
+    e = door_open(d, &c->listeners[i], &d->doors[i], before, handed, why);
   }
   if (e)
     doors_free(d);
@@ -140,9 +173,12 @@ void doors_succeed(struct doors *now, struct doors *before) {
     struct door *d = &now->doors[i], *o = d->kept >= 0 ? &before->doors[d->kept] : NULL;
     if (!o)
       continue;
-    memcpy(d->sockets, o->sockets, sizeof d->sockets);
-    for (int k = 0; k < SOCKETS_MAX; k++)
-      o->sockets[k] = -1;
+    d->sockets = o->sockets;
+    d->socket_count = o->socket_count;
+    d->shared = o->shared;
+    d->lent = o->lent;
+    o->sockets = NULL;
+    o->socket_count = 0;
     d->owns_file = o->owns_file;
     o->owns_file = false;
     if (d->owns_file && d->mode != o->mode)
@@ -155,9 +191,9 @@ struct doors *doors_free(struct doors *d) {
     return NULL;
   for (int i = 0; i < d->count; i++) {
     client_door_unref(d->doors[i].client);
-    for (int k = 0; k < d->workers; k++)
-      if (d->doors[i].sockets[k] >= 0)
-        close(d->doors[i].sockets[k]);
+    for (int k = 0; k < d->doors[i].socket_count; k++)
+      close(d->doors[i].sockets[k]);
+    free(d->doors[i].sockets);
     if (d->doors[i].owns_file)
       unlink(d->doors[i].address.text + 5);
   }
@@ -178,8 +214,42 @@ int doors_kept(const struct doors *d, int i) {
   return d->doors[i].kept;
 }
 
-int doors_take_socket(struct doors *d, int i, int worker) {
-  int fd = d->doors[i].sockets[worker];
-  d->doors[i].sockets[worker] = -1;
-  return fd;
+/* Socket k is worker k's, and those there are more of go round. */
+static bool is_for(const struct doors *d, const struct door *door, int socket, int worker) {
+  return door->shared || socket % d->workers == worker;
+}
+
+int doors_sockets(const struct doors *d, int i, int worker) {
+  const struct door *door = &d->doors[i];
+  int n = 0;
+  for (int k = 0; k < door->socket_count; k++)
+    n += is_for(d, door, k, worker);
+  return n;
+}
+
+enum err doors_take(const struct doors *d, int i, int worker, int *fds) {
+  const struct door *door = &d->doors[i];
+  int n = 0;
+  for (int k = 0; k < door->socket_count; k++) {
+    if (!is_for(d, door, k, worker))
+      continue;
+    fds[n] = fcntl(door->sockets[k], F_DUPFD_CLOEXEC, 0);
+    if (fds[n++] >= 0)
+      continue;
+    while (--n > 0)
+      close(fds[n - 1]);
+    return ERR_IO;
+  }
+  return OK;
+}
+
+void doors_list(const struct doors *d, struct handed_list *to) {
+  for (int i = 0; i < d->count; i++)
+    for (int k = 0; k < d->doors[i].socket_count; k++)
+      handed_list_add(to, d->doors[i].sockets[k], d->doors[i].lent);
+}
+
+void doors_hand_over(struct doors *d) {
+  for (int i = 0; i < d->count; i++)
+    d->doors[i].owns_file = false;
 }

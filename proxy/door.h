@@ -10,21 +10,29 @@
 struct buf;
 struct config;
 struct doors;
+struct handed;
+struct handed_list;
 
-/* TLS contexts, and a socket for each worker (a Unix socket's is shared), but for addresses that
- * `before` (perhaps NULL) has already; nothing changes there. On error *why names the address or
- * file and the remedy. */
+/* TLS contexts, and a socket for each worker, but for addresses that `before` (perhaps NULL) has
+ * already; nothing changes there. Sockets that were `handed` (perhaps NULL) to us are used before
+ * new ones are made. A Unix socket is shared by all workers, and so is one that was made without
+ * SO_REUSEPORT. On error *why names the address or file and the remedy. */
 enum err doors_open(const struct config *c, int workers, const struct doors *before,
-                    struct doors **out, struct buf *why) MUST_CHECK;
+                    struct handed *handed, struct doors **out, struct buf *why) MUST_CHECK;
 /* `now` takes from `before`, with which it was opened, the sockets it goes on with. */
 void doors_succeed(struct doors *now, struct doors *before);
-/* Closes the sockets that nobody has taken. Accepts NULL; returns NULL. */
+/* Closes the sockets; those that workers have taken live on. Accepts NULL; returns NULL. */
 struct doors *doors_free(struct doors *d);
 int doors_count(const struct doors *d);
 /* Valid as long as the doors, or a reference. */
 struct client_door *doors_at(const struct doors *d, int i);
 /* Its place in the doors before; -1: it is new. */
 int doors_kept(const struct doors *d, int i);
-/* The listening descriptor of that worker; the caller owns it from now on. -1: it was
- * taken already. */
-int doors_take_socket(struct doors *d, int i, int worker);
+/* How many sockets that worker accepts from. */
+int doors_sockets(const struct doors *d, int i, int worker);
+/* Duplicates of them, the caller's. ERR_IO: no descriptors are left; none is taken. */
+enum err doors_take(const struct doors *d, int i, int worker, int *fds) MUST_CHECK;
+/* All sockets, borrowed. */
+void doors_list(const struct doors *d, struct handed_list *to);
+/* Another process goes on with the sockets: files of Unix sockets stay. */
+void doors_hand_over(struct doors *d);

@@ -159,10 +159,10 @@ static void endpoint_went(void *user, const char *name) {
 
 static void doors_enter(struct edge *edge) {
   for (int i = 0; !edge->doors_open && i < edge->worker_count; i++) {
-    struct worker_change *c = worker_change_new(edge->workers[i], NULL, edge->doors);
+    struct worker_change *c = worker_change_new(edge->workers[i], NULL, edge->doors, true);
     if (!c)
       abort(); /* nobody would be let in */
-    worker_change_send(c, edge->doors);
+    worker_change_send(c);
   }
   edge->doors_open = true;
 }
@@ -276,12 +276,12 @@ static void link_changed(void *user, const struct store_link *link) {
     abort();
 }
 
-static enum err workers_open(struct edge *edge, struct buf *why) {
+static enum err workers_open(struct edge *edge, struct handed *handed, struct buf *why) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   int count = edge->config->workers ? (int)edge->config->workers : cores > 0 ? (int)cores : 1;
   if (count > WORKERS_MAX)
     count = WORKERS_MAX;
-  enum err e = doors_open(edge->config, count, NULL, &edge->doors, why);
+  enum err e = doors_open(edge->config, count, NULL, handed, &edge->doors, why);
   if (e)
     return e;
   size_t bytes = sizeof *edge->cells * (size_t)count;
@@ -298,7 +298,7 @@ static enum err workers_open(struct edge *edge, struct buf *why) {
   return e;
 }
 
-static enum err edge_open(struct edge *edge, struct buf *why) {
+static enum err edge_open(struct edge *edge, struct handed *handed, struct buf *why) {
   edge->incarnation = clock_wall() / 1000;
   edge->process.pace =
       pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
@@ -307,7 +307,7 @@ static enum err edge_open(struct edge *edge, struct buf *why) {
                    ? log_file_open(edge->config->log.access, &edge->log_fd, why)
                    : ERR_MEMORY;
   if (!e)
-    e = workers_open(edge, why);
+    e = workers_open(edge, handed, why);
   for (int i = 0; !e && i < edge->worker_count; i++)
     e = worker_start(edge->workers[i]);
   if (!e)
@@ -320,7 +320,7 @@ static enum err edge_open(struct edge *edge, struct buf *why) {
 }
 
 enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
-                  const char *id, struct edge **out, struct buf *why) {
+                  const char *id, struct handed *handed, struct edge **out, struct buf *why) {
   struct edge *edge = calloc(1, sizeof *edge);
   if (!edge)
     return ERR_MEMORY;
@@ -338,7 +338,7 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
   timer_init(&edge->doors_timer, doors_late);
   timer_init(&edge->stale_timer, tokens_too_old);
   list_init(&edge->watch.node);
-  enum err e = edge_open(edge, why);
+  enum err e = edge_open(edge, handed, why);
   if (e) {
     edge_stop(edge, true, NULL, NULL);
     edge_free(edge);
@@ -360,7 +360,7 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
 static enum err changes_prepare(struct edge *e, struct file *file, const struct doors *doors,
                                 struct worker_change **changes) {
   for (int i = 0; i < e->worker_count; i++) {
-    changes[i] = worker_change_new(e->workers[i], file, e->doors_open ? doors : NULL);
+    changes[i] = worker_change_new(e->workers[i], file, e->doors_open ? doors : NULL, false);
     if (!changes[i])
       return ERR_MEMORY;
   }
@@ -374,7 +374,7 @@ enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
   enum err err = log_file_open(file->config.log.access, &log_fd, why);
   if (err)
     return err;
-  err = doors_open(&file->config, e->worker_count, e->doors, &doors, why);
+  err = doors_open(&file->config, e->worker_count, e->doors, NULL, &doors, why);
   if (!err)
     err = changes_prepare(e, file, doors, changes);
   if (err) {
@@ -387,7 +387,7 @@ enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
   log_file_replace(e->log_fd, log_fd);
   doors_succeed(doors, e->doors);
   for (int i = 0; i < e->worker_count; i++)
-    worker_change_send(changes[i], doors);
+    worker_change_send(changes[i]);
   doors_free(e->doors);
   e->doors = doors;
   e->config = e->process.config = &file->config;
@@ -410,7 +410,25 @@ static void look_whether_stopped(struct timer *t) {
     abort();
 }
 
+bool edge_beats(struct edge *e) {
+  bool all = true;
+  for (int i = 0; i < e->worker_count && !e->done; i++)
+    all = worker_beats(e->workers[i]) && all;
+  return all;
+}
+
+void edge_sockets(const struct edge *e, struct handed_list *to) {
+  if (e->doors)
+    doors_list(e->doors, to);
+}
+
+void edge_hand_over(struct edge *e) {
+  if (e->doors)
+    doors_hand_over(e->doors);
+}
+
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user) {
+  e->doors = doors_free(e->doors); /* workers have what they accept from */
   for (int i = 0; i < e->worker_count; i++)
     worker_stop(e->workers[i], now);
   if (!done || e->done)

@@ -13,15 +13,19 @@ struct edge;
 struct endpoint_record;
 struct endpoint_shared;
 struct file;
+struct handed;
+struct handed_list;
 struct loop;
 struct replica_shared;
 struct store;
 struct worker_cell;
 
-/* Opens the doors and starts the workers. `config`, `store` and `id` (by which the fleet knows
- * this proxy) outlive it. On error *why says what and how to mend it. */
+/* Opens the doors, first with sockets that were `handed` (perhaps NULL) to us, and starts the
+ * workers. `config`, `store` and `id` (by which the fleet knows this proxy) outlive it. On error
+ * *why says what and how to mend it. */
 enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
-                  const char *id, struct edge **out, struct buf *why) MUST_CHECK;
+                  const char *id, struct handed *handed, struct edge **out,
+                  struct buf *why) MUST_CHECK;
 /* From now on goes by another configuration: all workers, or, on error (*why says what and how to
  * mend it), none. Connections and requests that are there stay. `file` outlives this one's stay in
  * force; each worker keeps a reference until it has the next. */
@@ -29,6 +33,11 @@ enum err edge_reload(struct edge *e, struct file *file, struct buf *why) MUST_CH
 /* Opens the access log's file again, which has been renamed perhaps. On error it stays with the one
  * that is open. */
 enum err edge_reopen_log(struct edge *e, struct buf *why) MUST_CHECK;
+/* Whether all workers have come round since this was asked last; called now and then. */
+bool edge_beats(struct edge *e);
+/* The listening sockets, borrowed; and that another process goes on with them. */
+void edge_sockets(const struct edge *e, struct handed_list *to);
+void edge_hand_over(struct edge *e);
 /* Lets requests end, then `done` from the loop; with `now` they are cut off. May be called again
  * to hurry. */
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user);

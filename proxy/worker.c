@@ -25,13 +25,15 @@ enum {
   KEEP_OBJECTS = 1024, /* freed ones kept for the next */
   KEEP_ARENA_BLOCKS = 4096,
   STOP_LOOK_US = 20 * 1000,
+  HALT_US = 1000 * 1000, /* for what is said last to be read */
 };
 
 struct worker_door {
   struct worker *worker;
   struct client_door *client; /* a reference */
-  struct listener *listener;
-  int kept, fd; /* while it is in the mail: whose listener it goes on with, or a socket */
+  struct listener **listeners;
+  int *sockets, count; /* while it is in the mail: what will be listened on ... */
+  int kept;            /* ... or whose listeners it goes on with; -1: nobody's */
 };
 
 struct worker_thread {
@@ -41,7 +43,10 @@ struct worker_thread {
   struct worker_door **doors;
   int door_count;
   struct file *file; /* what config is in, once it was read again; a reference */
+  struct mail beat;
+  _Atomic bool beat_sent; /* and not come yet */
   struct timer stop_timer;
+  usec_t halt_at; /* the loop ends then, whoever is left; 0: not yet */
 };
 
 struct worker_mail {
@@ -127,10 +132,13 @@ static enum err worker_open(struct worker *w, int log_fd) {
 static struct worker_door *door_free(struct worker_door *d) {
   if (!d)
     return NULL;
-  listener_finish(d->listener);
-  if (d->fd >= 0)
-    close(d->fd);
+  for (int i = 0; d->listeners && i < d->count; i++)
+    listener_finish(d->listeners[i]);
+  for (int i = 0; d->sockets && i < d->count; i++)
+    close(d->sockets[i]);
   client_door_unref(d->client);
+  free(d->listeners);
+  free(d->sockets);
   free(d);
   return NULL;
 }
@@ -142,29 +150,39 @@ static void doors_drop(struct worker_door **doors, int count) {
   free(doors);
 }
 
+static void door_inherit(struct worker_door *d, struct worker_door *before) {
+  free(d->listeners);
+  d->listeners = before->listeners;
+  d->count = before->count;
+  before->listeners = NULL;
+  before->count = 0;
+  for (int i = 0; i < d->count; i++)
+    listener_redirect(d->listeners[i], d);
+}
+
 static void door_enter(struct worker_thread *t, struct worker_door *d) {
   if (d->kept >= 0) {
-    d->listener = t->doors[d->kept]->listener;
-    t->doors[d->kept]->listener = NULL;
-    listener_redirect(d->listener, d);
+    door_inherit(d, t->doors[d->kept]);
     return;
   }
-  int fd = d->fd;
-  d->fd = -1;
-  if (listener_open(t->worker.loop, fd, &door_events, d, &d->listener) != OK)
-    abort(); /* nobody would be let in */
+  for (int i = 0; i < d->count; i++)
+    if (listener_open(t->worker.loop, d->sockets[i], &door_events, d, &d->listeners[i]) != OK)
+      abort(); /* nobody would be let in */
+  free(d->sockets);
+  d->sockets = NULL;
 }
 
 static void clients_close(struct worker *w) {
   list_each (node, &w->open_clients)
-    client_close(container_of(node, struct client, node), false);
+    client_close(container_of(node, struct client, node), true);
 }
 
 /* Whether the last client has gone; then the loop may end. */
 static void look_whether_done(struct timer *timer) {
   struct worker_thread *t = container_of(timer, struct worker_thread, stop_timer);
   struct worker *w = &t->worker;
-  if (list_empty(&w->open_clients) ||
+  bool late = t->halt_at && loop_now(w->loop) >= t->halt_at;
+  if (list_empty(&w->open_clients) || late ||
       timer_set(w->loop, &t->stop_timer, loop_now(w->loop) + STOP_LOOK_US) != OK)
     loop_stop(w->loop);
 }
@@ -282,6 +300,15 @@ static void change_came(struct mail *m) {
   worker_change_free(c);
 }
 
+/* Who has not said anything yet may still bring one request. */
+static void client_stop(struct client *c) {
+  c->protocol ? c->protocol->stop(c) : client_expect_last(c);
+}
+
+static void client_halt(struct client *c) {
+  c->protocol ? c->protocol->halt(c) : client_close(c, false);
+}
+
 static void stop_came(struct mail *m) {
   struct worker_mail *wm = container_of(m, struct worker_mail, mail);
   struct worker_thread *t = wm->thread;
@@ -292,12 +319,11 @@ static void stop_came(struct mail *m) {
   t->doors = NULL;
   t->door_count = 0;
   w->stopping = true;
+  if (now && !t->halt_at)
+    t->halt_at = loop_now(w->loop) + HALT_US;
   list_each (node, &w->open_clients) {
     struct client *c = container_of(node, struct client, node);
-    if (now)
-      client_close(c, false);
-    else if (c->protocol) /* others have not said anything yet; their first request is served */
-      c->protocol->stop(c);
+    now ? client_halt(c) : client_stop(c);
   }
   look_whether_done(&t->stop_timer);
 }
@@ -338,7 +364,16 @@ enum err worker_known(struct worker_thread *t, bool known) {
   return OK;
 }
 
-static enum err change_doors(struct worker_change *c, const struct doors *doors) {
+static enum err door_sockets(struct worker_door *d, const struct doors *doors, int i) {
+  int worker = d->worker->index, count = doors_sockets(doors, i, worker);
+  d->listeners = calloc((size_t)count + 1, sizeof *d->listeners);
+  d->sockets = malloc(((size_t)count + 1) * sizeof *d->sockets);
+  enum err e = d->listeners && d->sockets ? doors_take(doors, i, worker, d->sockets) : ERR_MEMORY;
+  d->count = e ? 0 : count;
+  return e;
+}
+
+static enum err change_doors(struct worker_change *c, const struct doors *doors, bool first) {
   c->doors = calloc((size_t)doors_count(doors) + 1, sizeof *c->doors);
   if (!c->doors)
     return ERR_MEMORY;
@@ -347,14 +382,17 @@ static enum err change_doors(struct worker_change *c, const struct doors *doors)
     if (!d)
       return ERR_MEMORY;
     *d = (struct worker_door){&c->thread->worker, client_door_ref(doors_at(doors, i)),
-                              .kept = doors_kept(doors, i), .fd = -1};
+                              .kept = first ? -1 : doors_kept(doors, i)};
     c->doors[c->door_count++] = d;
+    enum err e = d->kept < 0 ? door_sockets(d, doors, i) : OK;
+    if (e)
+      return e;
   }
   return OK;
 }
 
 struct worker_change *worker_change_new(struct worker_thread *t, struct file *file,
-                                        const struct doors *doors) {
+                                        const struct doors *doors, bool first) {
   struct worker_change *c = calloc(1, sizeof *c);
   if (!c)
     return NULL;
@@ -363,19 +401,12 @@ struct worker_change *worker_change_new(struct worker_thread *t, struct file *fi
   c->file = file ? file_ref(file) : NULL;
   enum err e = file ? trusted_read(&file->config, &c->trusted, &c->trusted_count) : OK;
   if (!e && doors)
-    e = change_doors(c, doors);
+    e = change_doors(c, doors, first);
   return e ? worker_change_free(c) : c;
 }
 
-void worker_change_send(struct worker_change *c, struct doors *doors) {
-  struct worker_thread *t = c->thread;
-  for (int i = 0; i < c->door_count; i++) {
-    struct worker_door *d = c->doors[i];
-    d->fd = doors_take_socket(doors, i, t->worker.index);
-    if (d->fd >= 0) /* none has opened that one yet */
-      d->kept = -1;
-  }
-  loop_send(t->worker.loop, &c->mail);
+void worker_change_send(struct worker_change *c) {
+  loop_send(c->thread->worker.loop, &c->mail);
 }
 
 struct worker_change *worker_change_free(struct worker_change *c) {
@@ -386,6 +417,19 @@ struct worker_change *worker_change_free(struct worker_change *c) {
   free(c->trusted);
   free(c);
   return NULL;
+}
+
+static void beat_came(struct mail *m) {
+  struct worker_thread *t = container_of(m, struct worker_thread, beat);
+  atomic_store(&t->beat_sent, false);
+}
+
+bool worker_beats(struct worker_thread *t) {
+  if (atomic_exchange(&t->beat_sent, true))
+    return false;
+  t->beat.deliver = beat_came;
+  loop_send(t->worker.loop, &t->beat);
+  return true;
 }
 
 void worker_stop(struct worker_thread *t, bool now) {

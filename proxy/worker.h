@@ -32,17 +32,21 @@ enum err worker_known(struct worker_thread *t, bool known) MUST_CHECK;
 
 /* A change of the configuration, made ready first and then sent, so that all workers get it or
  * none. `file`: the new one, of which a reference is taken; NULL: as before. `doors`: those there
- * are from then on; NULL: as before. NULL when memory ran out. */
+ * are from then on; NULL: as before; `first`: it had none before. NULL when memory or descriptors
+ * ran out. */
 struct worker_change *worker_change_new(struct worker_thread *t, struct file *file,
-                                        const struct doors *doors) MUST_CHECK;
-/* The sockets are taken from `doors`; connections that wait are accepted from now on. Listeners
- * that are no more take in who has connected, and close. */
-void worker_change_send(struct worker_change *c, struct doors *doors);
+                                        const struct doors *doors, bool first) MUST_CHECK;
+/* Connections that wait are accepted from now on. Listeners that are no more take in who has
+ * connected, and close. */
+void worker_change_send(struct worker_change *c);
 /* One that was not sent. Accepts NULL; returns NULL. */
 struct worker_change *worker_change_free(struct worker_change *c);
 
-/* No new connections or requests; the thread ends when the last request has, or, with
- * `now`, at once. May be called again to hurry. */
+/* Whether the worker has come round since this was asked last; called now and then. */
+bool worker_beats(struct worker_thread *t);
+/* No new connections, and after drain_idle_s no new requests; the thread ends when the last request
+ * has. With `now` requests end within a second: with 503, or as an aborted answer. May be called
+ * again to hurry. */
 void worker_stop(struct worker_thread *t, bool now);
 /* Waits for the thread to end. */
 void worker_join(struct worker_thread *t);

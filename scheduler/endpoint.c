@@ -322,7 +322,7 @@ static bool is_static(const struct scheduled *e) {
 }
 
 /* Replicas that nobody stops are there also when we are not. */
-static void publish(struct scheduled *e) {
+void scheduled_publish(struct scheduled *e) {
   if (!e->dirty || (e->stopping && is_static(e)) || (e->removed && e->replica_count == 0))
     return;
   struct replica_record records[REPLICAS_PER_ENDPOINT_MAX];
@@ -384,7 +384,7 @@ void scheduled_reconcile(struct scheduled *e, usec_t now) {
     alive++;
   for (int i = 0; i < e->replica_count; i++)
     probe_if_due(e->replicas[i], now);
-  publish(e);
+  scheduled_publish(e);
 }
 
 static void note(struct scheduled *e, const struct policy_decision *d) {

@@ -91,6 +91,8 @@ void scheduled_decide(struct scheduled *e, usec_t now);
 void scheduled_reconcile(struct scheduled *e, usec_t now);
 void scheduled_load(struct scheduled *e, const struct load_record *r);
 void scheduled_load_gone(struct scheduled *e, const char *proxy);
+/* Puts what has changed into the store; as long as `dirty` is set that has not been done. */
+void scheduled_publish(struct scheduled *e);
 /* All replicas must go, without draining. */
 void scheduled_stop(struct scheduled *e);
 void scheduled_explain(const struct scheduled *e, bool json, struct buf *out);
@@ -117,5 +119,7 @@ void scheduled_remove(struct scheduled *e, usec_t now);
 void scheduled_found(struct scheduled *e, const struct endpoint_record *r);
 /* We lead from now on: goes on with what the one before has left. */
 void scheduled_take_over(struct scheduled *e, usec_t now);
+/* Says what there is, and lets go of it; what could not be said is stopped. */
+void scheduled_hand_over(struct scheduled *e, usec_t now);
 /* Somebody else leads: replicas it knows are its own from now on, others go. */
 void scheduled_yield(struct scheduled *e, usec_t now);

@@ -88,3 +88,15 @@ void scheduled_yield(struct scheduled *e, usec_t now) {
   }
   e->desired = 0;
 }
+
+void scheduled_hand_over(struct scheduled *e, usec_t now) {
+  if (e->all->leading)
+    scheduled_publish(e);
+  if (e->all->leading && e->dirty) {
+    scheduled_say(e, "cannot be handed over: the store does not take its record");
+    scheduled_stop(e);
+    return;
+  }
+  while (e->replica_count)
+    scheduled_replica_forget(e->replicas[0]);
+}

@@ -274,6 +274,18 @@ void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user) {
     scheduled_stop(e);
 }
 
+enum err scheduler_hand_over(struct scheduler *s, void (*done)(void *user), void *user) {
+  if (s->all.blind)
+    return ERR_CLOSED;
+  each(s, scheduled_hand_over);
+  store_follow(s->all.store);
+  s->stopping = true;
+  s->all.leading = false;
+  s->done = done;
+  s->user = user;
+  return OK;
+}
+
 struct scheduler *scheduler_free(struct scheduler *s) {
   if (!s)
     return NULL;

@@ -120,8 +120,10 @@ static void flush_run(struct post *p) {
   put_queued(t);
   if (transport_pending(t) || t->write_failed)
     return;
-  if (t->finishing)
+  if (t->finishing && !t->write_ended) {
+    t->write_ended = true; /* each shutdown(2) makes an event, which would come back to here */
     shutdown(t->fd, SHUT_WR);
+  }
   if (t->was_full) {
     t->was_full = false;
     t->events->on_drained(t);

@@ -80,9 +80,10 @@ struct transport {
   bool connecting : 1, ready : 1, paused : 1, may_read : 1, may_write : 1;
   bool peer_ended : 1; /* the kernel says that the peer will send no more */
   bool keep_buffered : 1, was_full : 1, write_failed : 1;
-  bool more_soon : 1; /* see transport_more_soon */
-  bool finishing : 1; /* closing in order: what comes in is dropped */
-  bool ended : 1;     /* on_end was called */
+  bool more_soon : 1;   /* see transport_more_soon */
+  bool finishing : 1;   /* closing in order: what comes in is dropped */
+  bool write_ended : 1; /* and the peer has been told that nothing more will come */
+  bool ended : 1;       /* on_end was called */
   bool closed : 1;
 };
 

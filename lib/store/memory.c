@@ -222,6 +222,10 @@ static void memory_lead(struct store *s) {
   loop_post(m->loop, &m->post);
 }
 
+/* Nobody else could lead. */
+static void memory_follow(struct store *s) {
+}
+
 static void memory_leave(struct store *s, struct store_reply reply) {
   struct memory_store *m = container_of(s, struct memory_store, store);
   size_t at = 0;
@@ -279,6 +283,7 @@ static const struct store_ops memory_ops = {
     .put_token = memory_put_token,
     .remove_token = memory_remove_token,
     .lead = memory_lead,
+    .follow = memory_follow,
     .leave = memory_leave,
 };
 

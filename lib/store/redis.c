@@ -46,6 +46,11 @@ static const char beat_script[] =
     "return {tonumber(redis.call('GET', KEYS[3]) or 0),\n"
     "  tonumber(redis.call('GET', KEYS[4]) or 0), fence, redis.call('ZCARD', KEYS[1])}\n";
 
+/* KEYS leader; ARGV leader */
+static const char follow_script[] =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end\n"
+    "return 1\n";
+
 /* KEYS proxies, loads, leader; ARGV proxy, leader, prefix of loads */
 static const char leave_script[] =
     "redis.call('ZREM', KEYS[1], ARGV[1])\n"
@@ -260,6 +265,22 @@ static void redis_lead(struct store *store) {
   s->leading = true;
 }
 
+static void followed(void *user, const struct redisReply *r) {
+}
+
+static void redis_follow(struct store *store) {
+  struct redis_store *s = container_of(store, struct redis_store, store);
+  char leader[sizeof s->name + NUMBER_BYTES];
+  redis_leader_text(s, leader, sizeof leader);
+  struct args *a = &s->scratch;
+  args_eval(a, follow_script, 1);
+  args_key(a, s, "leader");
+  args_str(a, leader);
+  s->leading = false;
+  enum err e = redis_send(s, a, followed, NULL);
+  (void)e; /* the lease of the lead will run out */
+}
+
 struct leaving {
   struct store_reply reply;
 };
@@ -320,6 +341,7 @@ static const struct store_ops redis_ops = {
     .put_token = redis_tokens_put,
     .remove_token = redis_tokens_remove,
     .lead = redis_lead,
+    .follow = redis_follow,
     .leave = redis_leave,
 };
 

@@ -87,6 +87,7 @@ struct store_ops {
   void (*put_token)(struct store *s, const struct token *t, struct store_reply reply);
   void (*remove_token)(struct store *s, const char *name, struct store_reply reply);
   void (*lead)(struct store *s);
+  void (*follow)(struct store *s);
   void (*leave)(struct store *s, struct store_reply reply);
 };
 
@@ -132,6 +133,10 @@ static inline void store_remove_token(struct store *s, const char *name, struct 
 /* Scheduler: asks for the lead from now on; watch.lead answers. */
 static inline void store_lead(struct store *s) {
   s->ops->lead(s);
+}
+/* Scheduler: gives the lead up, after all that was put before, and does not ask again. */
+static inline void store_follow(struct store *s) {
+  s->ops->follow(s);
 }
 /* Gives back what this process holds: its loads and the lead. Shares run out. */
 static inline void store_leave(struct store *s, struct store_reply r) {

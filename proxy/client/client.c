@@ -68,11 +68,30 @@ void client_stall_expired(struct client *c) {
   client_close(c, true);
 }
 
+void client_expect_last(struct client *c) {
+  usec_t at = loop_now(c->worker->loop) + c->worker->config->drain_idle_s * USEC_PER_S;
+  if (at < c->deadline.at)
+    deadline_set(c->worker->loop, &c->deadline, at);
+}
+
 void client_finish(struct client *c) {
   if (c->closed)
     return;
   client_watch_stall(c);
+  c->hurried = c->worker->stopping;
+  if (c->hurried)
+    client_expect_last(c);
   transport_finish(&c->transport);
+}
+
+/* Only its goodbye is missing; or it takes its bytes slowly, which is watched as always. */
+void client_finish_expired(struct client *c) {
+  bool first = c->hurried;
+  c->hurried = false;
+  if (!transport_pending(&c->transport))
+    client_close(c, false);
+  else
+    first ? client_watch_stall(c) : client_stall_expired(c);
 }
 
 static bool protocol_start(struct client *c, bool http2) {

@@ -44,7 +44,8 @@ struct client_protocol {
   /* The client will send no more. False: it counts as gone. True: the connection is kept until
    * what it has sent is delivered. */
   bool (*ended)(struct client *c);
-  void (*stop)(struct client *c);  /* the worker is stopping: no new requests */
+  void (*stop)(struct client *c);  /* the worker is stopping: few new requests, soon none */
+  void (*halt)(struct client *c);  /* it waits no longer: no request goes on, visibly */
   void (*close)(struct client *c); /* the connection is gone: requests leave, memory goes */
 };
 
@@ -85,6 +86,7 @@ struct client {
   char peer_text[CLIENT_PEER_TEXT_BYTES];
   bool trusted, closed;
   bool counted;        /* in the process's crowd */
+  bool hurried;        /* finishing in a worker that stops; not yet looked at */
   uint64_t stall_mark; /* transport.bytes_out when the deadline was set for a stalled write */
   struct token_memo token_memo;
   struct http1_client http1;
@@ -104,8 +106,13 @@ void client_close(struct client *c, bool abort);
 void client_watch_stall(struct client *c);
 /* That time is over: cut off, or given it again when something was taken. */
 void client_stall_expired(struct client *c);
-/* Writes what waits, says goodbye, then closes. */
+/* The worker is stopping: an idle client has drain_idle_s for a request that may be under way. */
+void client_expect_last(struct client *c);
+/* Writes what waits, says goodbye, then closes when the client does, or has taken nothing for
+ * write_stall_s; in a worker that stops nobody is waited for who has been told all. */
 void client_finish(struct client *c);
+/* The deadline of that has passed. */
+void client_finish_expired(struct client *c);
 /* A request with the connection's facts filled in; NULL when memory ran out. */
 struct request *client_request(struct client *c, const struct client_ops *ops, void *self);
 

@@ -380,6 +380,11 @@ static void http1_drained(struct client *c) {
 }
 
 static void idle_expired(struct client *c) {
+  if (c->worker->stopping) {
+    c->http1.place = HTTP1_AT_END;
+    client_finish(c);
+    return;
+  }
   bool idle = c->http1.served && !c->http1.head_begun;
   cell_add(&c->worker->cell->limits[idle ? LIMIT_IDLE : LIMIT_HEAD_TIMEOUT], 1);
   client_close(c, false);
@@ -387,7 +392,9 @@ static void idle_expired(struct client *c) {
 
 static void http1_expired(struct client *c) {
   struct http1_client *h = &c->http1;
-  if (transport_pending(&c->transport) && h->place != HTTP1_AT_BODY) {
+  if (c->transport.finishing) {
+    client_finish_expired(c);
+  } else if (transport_pending(&c->transport) && h->place != HTTP1_AT_BODY) {
     client_stall_expired(c);
   } else if (h->place == HTTP1_AT_BODY) {
     cell_add(&c->worker->cell->limits[LIMIT_BODY_IDLE], 1);
@@ -441,7 +448,19 @@ static bool http1_ended(struct client *c) {
 
 static void http1_stop(struct client *c) {
   if (!c->http1.request && c->http1.place == HTTP1_AT_HEAD && c->http1.stash.len == 0)
-    client_finish(c);
+    client_expect_last(c);
+}
+
+static void http1_halt(struct client *c) {
+  struct http1_client *h = &c->http1;
+  if (!h->request) {
+    client_close(c, false);
+    return;
+  }
+  h->keep_alive = false;
+  if (h->place == HTTP1_AT_BODY) /* the rest of it is not waited for */
+    h->place = HTTP1_AT_ANSWER;
+  request_shut_down(h->request);
 }
 
 static void http1_close(struct client *c) {
@@ -465,5 +484,6 @@ const struct client_protocol client_http1 = {
     .expired = http1_expired,
     .ended = http1_ended,
     .stop = http1_stop,
+    .halt = http1_halt,
     .close = http1_close,
 };

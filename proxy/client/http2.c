@@ -36,7 +36,8 @@ static void deadline_arrange(struct http2_session *s) {
   struct client *c = s->client;
   if (!c->closed && !c->transport.finishing)
     deadline_set(c->worker->loop, &c->deadline,
-                 sooner(sooner(s->quiet_at, s->head_at), sooner(s->write_at, s->streams_at)));
+                 sooner(s->go_at, sooner(sooner(s->quiet_at, s->head_at),
+                                         sooner(s->write_at, s->streams_at))));
 }
 
 static usec_t in_seconds(const struct http2_session *s, int64_t seconds) {
@@ -154,14 +155,23 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
   return 0;
 }
 
+static void look_for_token(struct http2_session *s, struct slice name, uint8_t flags) {
+  if (!slice_equal(name, SLICE("authorization")))
+    return;
+  s->token_came = s->memory.secret = true;
+  if (!(flags & NGHTTP2_NV_FLAG_NO_INDEX))
+    s->token_kept = true;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user) {
   struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-  if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->request)
-    return 0;
   struct slice n = slice_of((const char *)name, name_len);
   struct slice v = slice_of((const char *)value, value_len);
+  look_for_token(user, n, flags);
+  if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->request)
+    return 0;
   if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
     http2_stream_field(st, n, v);
   else
@@ -312,7 +322,7 @@ bool client_http2_start(struct client *c) {
   s->client = c;
   http2_guard_init(&s->guard, c->worker->config);
   s->head_at = c->deadline.at; /* preface and SETTINGS are due as a head is */
-  s->quiet_at = s->write_at = s->streams_at = USEC_NEVER;
+  s->quiet_at = s->write_at = s->streams_at = s->go_at = USEC_NEVER;
   http2_memory_init(&s->memory);
   list_init(&s->streams);
   post_init(&s->flush_post, flush_run);
@@ -329,13 +339,38 @@ bool client_http2_start(struct client *c) {
 }
 
 /* What has arrived is served, and nothing that comes after it. */
-static void http2_stop(struct client *c) {
-  struct http2_session *s = c->http2;
-  s->told_to_go = true;
+static void part(struct http2_session *s) {
+  s->go_at = USEC_NEVER;
   nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
                         nghttp2_session_get_last_proc_stream_id(s->session), NGHTTP2_NO_ERROR, NULL,
                         0);
   http2_session_touch(s);
+}
+
+/* First a GOAWAY that lets in what is on its way (RFC 9113, 6.8). */
+static void http2_stop(struct client *c) {
+  struct http2_session *s = c->http2;
+  if (s->told_to_go)
+    return;
+  s->told_to_go = true;
+  nghttp2_submit_shutdown_notice(s->session);
+  s->go_at = in_seconds(s, c->worker->config->drain_idle_s);
+  deadline_arrange(s);
+  http2_session_touch(s);
+}
+
+static void http2_halt(struct client *c) {
+  struct http2_session *s = c->http2;
+  list_each (node, &s->streams) {
+    struct http2_stream *st = container_of(node, struct http2_stream, node);
+    if (st->request)
+      request_shut_down(st->request);
+  }
+  part(s);
+  if (s->stream_count == 0) {
+    http2_session_flush(s);
+    client_close(c, false);
+  }
 }
 
 /* A head that has begun is due, however slowly it comes; so is the first frame. */
@@ -361,9 +396,9 @@ static bool feed(struct http2_session *s, struct slice bytes) {
   s->verdict = http2_guard_feed(&s->guard, bytes, loop_now(s->client->worker->loop));
   if (s->verdict.limit != LIMIT_NONE)
     return false;
-  s->in_session = s->memory.secret = true;
+  s->in_session = true;
   ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
-  s->in_session = s->memory.secret = false;
+  s->in_session = false;
   if (n < 0)
     s->verdict = fault_of(n);
   return n >= 0;
@@ -376,6 +411,8 @@ static bool take_in(struct http2_session *s, struct slice bytes) {
   if (s->token_came || s->guard.in_head || !good)
     wipe_slice(bytes);
   s->token_came = false;
+  if (!s->guard.in_head)
+    s->memory.secret = s->token_kept;
   return good;
 }
 
@@ -446,13 +483,15 @@ static void http2_expired(struct client *c) {
   struct http2_session *s = c->http2;
   usec_t now = loop_now(c->worker->loop);
   if (c->transport.finishing) {
-    client_close(c, true);
+    s->cut ? client_close(c, true) : client_finish_expired(c);
     return;
   }
   if (now >= s->head_at) {
     cut_off(s, LIMIT_HEAD_TIMEOUT);
     return;
   }
+  if (now >= s->go_at)
+    part(s);
   if (now >= s->write_at)
     look_at_output(s);
   if (!c->closed && now >= s->streams_at)
@@ -483,5 +522,6 @@ const struct client_protocol client_http2 = {
     .expired = http2_expired,
     .ended = http2_ended,
     .stop = http2_stop,
+    .halt = http2_halt,
     .close = http2_close,
 };

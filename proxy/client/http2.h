@@ -30,12 +30,14 @@ struct http2_session {
   /* When what will be looked at: silence, an unfinished head, output that nobody takes, and the
    * streams that wait for their client. USEC_NEVER: not at all. */
   usec_t quiet_at, head_at, write_at, streams_at;
+  usec_t go_at;        /* no stream that is opened later is served: the worker is stopping */
   unsigned head_timed; /* the guard's head that head_at is for */
   bool ping_sent;      /* and nothing was heard since */
   bool heard;          /* a whole frame, or of a body, since the last look */
-  bool told_to_go;     /* GOAWAY was sent: the worker is stopping */
+  bool told_to_go;     /* that this will be */
   bool cut;            /* the verdict was carried out */
   bool token_came;     /* with the bytes that are being read */
+  bool token_kept;     /* one may be in nghttp2's memory of fields (RFC 7541, 2.3.2) */
   bool in_session;     /* nghttp2 is on the stack: it must not be called for output */
 };
 

@@ -52,8 +52,9 @@ struct config;
 void config_forget_keys(struct config *c);
 
 struct config {
-  int64_t workers; /* 0: one a core */
-  char *domain;    /* endpoints answer at <endpoint>.<domain> */
+  int64_t workers;               /* 0: one a core */
+  char *domain;                  /* endpoints answer at <endpoint>.<domain> */
+  int64_t drain_s, drain_idle_s; /* 60, 2: of a process that stops, and of its idle connections */
   struct config_listener *listeners;
   int listener_count;
   char *user, *group; /* whom the process becomes; empty: it stays who it is */

@@ -369,6 +369,13 @@ static const struct option_table store_table = {
 
 const struct option_row config_rows[CONFIG_ROWS] = {
     FIXED("workers", workers, 0, 256, NULL, "0", "Worker threads; 0 is one a core."),
+    WHOLE(
+        "drain_s", drain_s, 0, DAY_S, "s", "60",
+        "A process that is told to stop lets requests go on for this long, and then aborts them."),
+    WHOLE(
+        "drain_idle_s", drain_idle_s, 0, 3600, "s", "2",
+        "A process that is told to stop closes idle connections after this: a request may be under "
+        "way."),
     {"domain", OPTION_STRING, AT(domain), .standard = "\"localhost\"", .reload = OPTION_RESTART,
      .help = "Endpoints answer at <endpoint>.<domain>."},
     {"user", OPTION_STRING, AT(user), .standard = "\"\"", .reload = OPTION_RESTART,

@@ -295,6 +295,17 @@ void request_leave(struct request *r) {
   request_finish(r);
 }
 
+void request_shut_down(struct request *r) {
+  if (r->finished)
+    return;
+  request_fail(r, (struct failure){.status = 503,
+                                   .type = "server_error",
+                                   .code = "shutting_down",
+                                   .message = "The proxy is stopping; ask again.",
+                                   .retry_after_s = 1});
+  request_end(r, END_SHUTDOWN);
+}
+
 /* The one way back. Taken only while nothing of an answer has been sent and the
  * body can be replayed. */
 static bool go_back(struct request *r) {

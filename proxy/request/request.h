@@ -190,6 +190,8 @@ enum step_result request_fail(struct request *r, struct failure f);
 void request_end(struct request *r, enum ending ending);
 /* The client has gone. */
 void request_leave(struct request *r);
+/* The process will wait no longer: 503 when nothing has been sent, else the answer is aborted. */
+void request_shut_down(struct request *r);
 /* From the replica side: a head has come (interim ones too, of which those over
  * REQUEST_INTERIMS_MAX are dropped). False: it was refused, the lease is gone. The
  * head's memory is the caller's. */

@@ -3,6 +3,8 @@ import contextlib
 import http.client
 import json
 import os
+import re
+import select
 import signal
 import socket
 import ssl
@@ -49,6 +51,30 @@ class Answer:
     @property
     def code(self):
         return self.error["code"]
+
+
+class Stranger:
+    """A process that is not our child, as far as a test cares: like subprocess.Popen."""
+
+    def __init__(self, pid, stdout):
+        self.pid, self.stdout, self.fd, self.returncode = pid, stdout, os.pidfd_open(pid), None
+
+    def send_signal(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.fd, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def poll(self):
+        if select.select([self.fd], [], [], 0)[0]:
+            self.returncode = 0  # nobody can ask for more
+        return self.returncode
+
+    def wait(self, timeout):
+        if not select.select([self.fd], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self.poll()
 
 
 class Headrace:
@@ -106,6 +132,15 @@ class Headrace:
                               timeout=DEADLINE_S)
         assert not check or done.returncode == 0, done.stderr
         return done
+
+    def upgrade(self):
+        """Another process takes over; returns the one before, which drains."""
+        seen = self.errors().count(" takes over; ")
+        before = self.process
+        before.send_signal(signal.SIGUSR2)
+        eventually(lambda: self.errors().count(" takes over; ") > seen)
+        self.process = Stranger(int(re.findall(r"the new process (\d+) takes over; ", self.errors())[-1]), before.stdout)
+        return before
 
     def kill(self):
         """-9, without a word to anybody."""
@@ -187,6 +222,12 @@ def read_all(link):
         while part := link.recv(65536):
             data += part
     return data
+
+
+# A client told to go still has its streams (RFC 9113, 6.8); h2 takes GOAWAY for the end of everything.
+_TRANSITIONS = h2.connection.H2ConnectionStateMachine._transitions
+_TRANSITIONS[(h2.connection.ConnectionState.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY)] = (
+    None, h2.connection.ConnectionState.CLIENT_OPEN)
 
 
 class Http2:

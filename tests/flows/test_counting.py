@@ -95,6 +95,18 @@ def test_http2_streams_share_reads_writes_and_turns(counted):
     assert c["allocations"] < 12  # nghttp2's
 
 
+def test_who_does_not_take_leave_costs_nothing(counted):
+    h, cost = counted
+    gone = h.connect()
+    gone.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: ep.localhost\r\nContent-Length: {len(BODY)}\r\nConnection: close\r\n\r\n".encode() + BODY)
+    while gone.recv(65536):
+        pass
+    with h.connect() as link:
+        c = cost(keep_alive(link))
+    gone.close()
+    assert c["epoll_wait"] < 2.1
+
+
 def test_the_optimised_program_has_jemalloc():
     """Which link-time optimisation drops when nothing names it before."""
     needed = subprocess.run(["readelf", "-d", RELEASE], capture_output=True, text=True, check=True).stdout

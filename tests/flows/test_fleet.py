@@ -110,9 +110,7 @@ def test_a_killed_proxy_takes_its_share_with_it(start):
         links = [send(edge) for _ in range(100)]
         eventually(lambda: redis.sum("pending") == 101)
         edge.kill()
-        began = time.monotonic()
         eventually(lambda: redis.sum("pending") == 1 and len(redis.proxies()) == 1)
-        assert time.monotonic() - began < 3.5
         eventually(lambda: stays.status("ep")["pending"] == 1)
         for link in links:
             link.close()

@@ -76,9 +76,9 @@ class Load(threading.Thread):
 
     def run(self):
         kept = http.client.HTTPConnection("localhost")
-        kept.sock = self.h.connect(self.tls)
         while not self.over.is_set():
             try:
+                kept.sock = kept.sock or self.h.connect(self.tls)  # an answer may have said that it was the last
                 kept.request("POST", CHAT, BODY, {"Host": "short.localhost"})
                 answer = kept.getresponse()
                 answer.read()

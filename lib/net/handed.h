@@ -1,0 +1,38 @@
+/* Listening sockets that stand open already when the process starts: handed over by systemd
+ * (sd_listen_fds(3)), or by the process whose place it takes (proxy/upgrade.h). Who listens at an
+ * address asks here first. Main thread only. */
+#pragma once
+
+#include <stdbool.h>
+
+struct address;
+struct handed;
+
+enum { HANDED_MAX = 1024, HANDED_FIRST_FD = 3 };
+
+/* What goes from process to process: descriptors from HANDED_FIRST_FD on. `lent`: a Unix socket's
+ * file is somebody else's, systemd's for one, and stays when we go. */
+struct handed_socket {
+  int fd;
+  bool lent;
+};
+struct handed_list {
+  struct handed_socket sockets[HANDED_MAX];
+  int count;
+};
+/* Borrows the descriptor. Those over HANDED_MAX are left out. */
+void handed_list_add(struct handed_list *l, int fd, bool lent);
+/* The environment's word for the list, "NAME=...", and then one more descriptor, on which
+ * handed_ready will say that the new process is there. */
+void handed_word(const struct handed_list *l, char *to, int room);
+
+/* Takes the sockets over, and the words for them out of the environment, which children get. NULL
+ * when memory ran out. */
+struct handed *handed_take(void);
+/* Those at this address, no more than `most`, are the caller's from now on; returns how many. *lent
+ * as above. `h` may be NULL: none. */
+int handed_find(struct handed *h, const struct address *a, int *fds, int most, bool *lent);
+/* Tells who has handed them over, if anybody waits for it: it may go. */
+void handed_ready(struct handed *h);
+/* Closes what nobody has asked for. Accepts NULL; returns NULL. */
+struct handed *handed_free(struct handed *h);

@@ -1,0 +1,229 @@
+/* What a running process is told: stop, read the configuration again, let another one take over. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/notify.h"
+#include "lib/net/handed.h"
+#include "proxy/admin.h"
+#include "proxy/edge.h"
+#include "proxy/file.h"
+#include "proxy/host.h"
+#include "proxy/run_own.h"
+#include "proxy/upgrade.h"
+#include "scheduler/scheduler.h"
+
+enum { LEAVE_MOST_S = 2 };
+
+/* From the edge to the scheduler to the store: each ends when the one before is done. */
+static void store_left(void *user, enum err e) {
+  struct process_parts *p = user;
+  loop_stop(p->loop);
+}
+
+void leave_late(struct timer *t) {
+  store_left(container_of(t, struct process_parts, leave_timer), ERR_TIMEOUT);
+}
+
+static void scheduler_done(void *user) {
+  struct process_parts *p = user;
+  if (timer_set(p->loop, &p->leave_timer, loop_now(p->loop) + LEAVE_MOST_S * USEC_PER_S) != OK)
+    loop_stop(p->loop);
+  store_leave(p->store, (struct store_reply){p, store_left});
+}
+
+static void edge_done(void *user) {
+  struct process_parts *p = user;
+  if (p->scheduler && !p->scheduler_left)
+    scheduler_stop(p->scheduler, scheduler_done, p);
+  else
+    scheduler_done(p);
+}
+
+void hurry(struct timer *t) {
+  struct process_parts *p = container_of(t, struct process_parts, hurry_timer);
+  edge_stop(p->edge, true, edge_done, p);
+}
+
+/* The doors close, and what runs may end. */
+static void stop(struct process_parts *p, bool now) {
+  p->stopping = true;
+  admin_stopping(p->admin);
+  if (!p->edge) {
+    edge_done(p);
+    return;
+  }
+  usec_t at = loop_now(p->loop) + p->file->config.drain_s * USEC_PER_S;
+  if (!now && timer_set(p->loop, &p->hurry_timer, at) != OK)
+    now = true;
+  edge_stop(p->edge, now, edge_done, p);
+}
+
+void stop_asked(evutil_socket_t fd, short what, void *user) {
+  struct process_parts *p = user;
+  bool now = p->stopping;
+  notify_say("STOPPING=1");
+  p->upgrade = upgrade_free(p->upgrade);
+  log_line("headrace", now ? "stopping at once" : "stopping: requests may end; again to hurry");
+  if (p->edge || !now)
+    stop(p, now);
+}
+
+static void log_lines(const char *who, const char *text) {
+  while (*text) {
+    const char *end = strchrnul(text, '\n');
+    char line[2048];
+    snprintf(line, sizeof line, "%.*s", (int)(end - text), text);
+    log_line(who, line);
+    text = *end ? end + 1 : end;
+  }
+}
+
+/* All that can fail comes before anything changes. */
+static enum err reload_try(struct process_parts *p, struct file *new, struct buf *why) {
+  enum err e = check_roles(p, new, why);
+  if (!e && p->scheduler)
+    e = scheduler_prepare(p->scheduler, new->endpoints, new->endpoint_count);
+  if (!e && p->edge)
+    e = edge_reload(p->edge, new, why);
+  if (!e && p->scheduler)
+    scheduler_reload(p->scheduler, new->endpoints, new->endpoint_count);
+  return e;
+}
+
+void warn_of_host(const struct process_parts *p) {
+  if (!p->edge)
+    return;
+  struct buf warnings = BUF_INIT(4096);
+  host_warnings(&p->file->config, &warnings);
+  log_lines("headrace", warnings.data ? warnings.data : "");
+  buf_free(&warnings);
+}
+
+static enum err reload_file(struct process_parts *p, struct buf *why) {
+  struct file *new = NULL;
+  if (p->stopping) {
+    buf_str(why, "the process is stopping; start it again to read the configuration");
+    return ERR_CLOSED;
+  }
+  if (p->upgrade) {
+    buf_str(why, "another process is taking the place of this one; reload that one in a moment");
+    return ERR_CLOSED;
+  }
+  enum err e = file_reload(p->config_path, p->file, &new, why);
+  if (!e)
+    e = reload_try(p, new, why);
+  if (e) {
+    file_free(new);
+    return e;
+  }
+  if (p->file != p->first)
+    file_free(p->file);
+  config_forget_keys(&new->config);
+  p->file = new;
+  return OK;
+}
+
+bool reload(void *user, struct buf *why) {
+  struct process_parts *p = user;
+  notify_say("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono());
+  enum err e = reload_file(p, why);
+  notify_say("READY=1");
+  if (e && why->len == 0)
+    buf_str(why, "out of memory");
+  if (why->len && why->data[why->len - 1] != '\n')
+    buf_str(why, "\n");
+  if (e) {
+    p->reloads.refused++;
+    log_line("headrace", "the configuration was read again and is not taken:");
+    log_lines("headrace", why->data ? why->data : "out of memory");
+    return false;
+  }
+  p->reloads.taken++;
+  p->reloads.last_us = clock_wall();
+  log_line("headrace", "the configuration was read again and is in force");
+  warn_of_host(p);
+  return true;
+}
+
+void reload_asked(evutil_socket_t fd, short what, void *user) {
+  struct buf why = BUF_INIT(64 * 1024);
+  reload(user, &why);
+  buf_free(&why);
+}
+
+void reopen_asked(evutil_socket_t fd, short what, void *user) {
+  struct process_parts *p = user;
+  struct buf why = BUF_INIT(4096);
+  if (p->edge && edge_reopen_log(p->edge, &why) != OK)
+    log_lines("headrace", why.data ? why.data : "out of memory");
+  else
+    log_line("headrace", "the access log was opened again");
+  buf_free(&why);
+}
+
+static void scheduler_left(void *user) {
+}
+
+/* The new process is there: it has the doors, and who is here may end. */
+static void upgraded(void *user, pid_t pid, const char *why) {
+  struct process_parts *p = user;
+  char text[256];
+  struct upgrade *u = p->upgrade;
+  p->upgrade = NULL; /* freed below: it is on the stack */
+  if (why) {
+    snprintf(text, sizeof text, "the new process %d does not take over: %s", (int)pid, why);
+    log_line("headrace", text);
+  } else if (p->scheduler && scheduler_hand_over(p->scheduler, scheduler_left, p) != OK) {
+    log_line("headrace", "the new process does not take over: the store is away");
+    kill(pid, SIGTERM);
+  } else {
+    snprintf(text, sizeof text, "the new process %d takes over; requests here may end", (int)pid);
+    log_line("headrace", text);
+    notify_say("MAINPID=%d", (int)pid);
+    p->scheduler_left = p->scheduler != NULL;
+    admin_hand_over(p->admin);
+    if (p->edge)
+      edge_hand_over(p->edge);
+    stop(p, false);
+  }
+  upgrade_free(u);
+}
+
+static const char *upgrade_refusal(const struct process_parts *p) {
+  if (p->stopping)
+    return "the process is stopping";
+  if (p->upgrade)
+    return "another one is getting ready already";
+  if (p->file->config.store != CONFIG_STORE_REDIS)
+    return "what the memory store knows is in this process alone; set store.kind to \"redis\", or "
+           "stop this process and start another";
+  if (!p->store->link.up)
+    return "the store is away; try again when it is back";
+  return NULL;
+}
+
+void upgrade_asked(evutil_socket_t fd, short what, void *user) {
+  struct process_parts *p = user;
+  static const char *const names[] = {
+      [RUN_PROXY] = "proxy", [RUN_SCHEDULER] = "scheduler", [RUN_BOTH] = "run"};
+  const char *const arguments[] = {names[p->roles], "-c", p->config_path, NULL};
+  static struct handed_list sockets;
+  struct buf text = BUF_INIT(4096);
+  const char *refusal = upgrade_refusal(p);
+  sockets.count = 0;
+  if (!refusal) {
+    admin_sockets(p->admin, &sockets);
+    if (p->edge)
+      edge_sockets(p->edge, &sockets);
+    if (upgrade_start(p->loop, arguments, &sockets, upgraded, p, &p->upgrade, &text) != OK)
+      refusal = text.data ? text.data : "out of memory";
+  }
+  char line[1024] = "a new process is getting ready to take over";
+  if (refusal)
+    snprintf(line, sizeof line, "no new process takes over: %s", refusal);
+  log_line("headrace", line);
+  buf_free(&text);
+}
