@@ -260,7 +260,7 @@ def test_a_process_of_root_becomes_the_user_and_can_still_reload(nobody):
 
 def test_a_new_program_in_its_place_keeps_the_right_to_low_ports(nobody, start, home):
     first, second = low_ports(2)
-    h = nobody({}, role="proxy", redis=start.redis().settings(), listeners=[{"address": f"127.0.0.1:{first}", "tls": False}])
+    h = nobody(redis=start.redis().settings(), listeners=[{"address": f"127.0.0.1:{first}", "tls": False}])
     h.process.send_signal(signal.SIGUSR2)
     pid = int(eventually(lambda: re.search(r"the new process (\d+) takes over", h.errors()))[1])
     try:
