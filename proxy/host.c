@@ -58,6 +58,12 @@ static void prove_directory_of(struct proof *p, const char *key, const char *pat
   prove_directory(p, key, slash ? directory : ".");
 }
 
+/* One that is there may be another's to make: a service manager's, or our predecessor's. */
+static void prove_socket(struct proof *p, const char *key, const char *path) {
+  if (access(path, F_OK))
+    prove_directory_of(p, key, path);
+}
+
 static void prove_certificates(struct proof *p, const struct config_listener *l, int index) {
   char key[KEY_BYTES];
   for (int i = 0; i < l->certificate_count; i++) {
@@ -89,7 +95,7 @@ static void prove_listeners(struct proof *p, const struct config *c) {
     const struct config_listener *l = &c->listeners[i];
     snprintf(key, sizeof key, "listeners[%d].address", i);
     if (strncmp(l->address, "unix:", 5) == 0)
-      prove_directory_of(p, key, l->address + 5);
+      prove_socket(p, key, l->address + 5);
     if (l->tls && l->certificate_count)
       prove_certificates(p, l, i);
     else if (l->tls)
@@ -124,7 +130,7 @@ static enum err prove_all(const char *config_path, const struct file *file, stru
   prove_readable(&p, "the configuration", config_path);
   prove_listeners(&p, c);
   prove_log(&p, c->log.access);
-  prove_directory_of(&p, "admin.socket", c->admin.socket);
+  prove_socket(&p, "admin.socket", c->admin.socket);
   if (c->store == CONFIG_STORE_MEMORY && access(c->token_file, F_OK) == 0)
     prove_readable(&p, "token_file", c->token_file);
   prove_scheduler(&p, file);

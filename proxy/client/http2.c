@@ -171,16 +171,25 @@ static bool block_may_go_on(struct http2_session *s, size_t bytes) {
   return false;
 }
 
+static void look_for_token(struct http2_session *s, struct slice name, uint8_t flags) {
+  if (!slice_equal(name, SLICE("authorization")))
+    return;
+  s->token_came = s->memory.secret = true;
+  if (!(flags & NGHTTP2_NV_FLAG_NO_INDEX))
+    s->token_kept = true;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user) {
   if (!block_may_go_on(user, name_len + value_len))
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-  if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->request)
-    return 0;
   struct slice n = slice_of((const char *)name, name_len);
   struct slice v = slice_of((const char *)value, value_len);
+  look_for_token(user, n, flags);
+  if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->request)
+    return 0;
   if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
     http2_stream_field(st, n, v);
   else
@@ -386,9 +395,9 @@ static bool feed(struct http2_session *s, struct slice *bytes) {
   now.len -= bytes->len;
   if (s->verdict.limit != LIMIT_NONE)
     return false;
-  s->in_session = s->memory.secret = true;
+  s->in_session = true;
   ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)now.data, now.len);
-  s->in_session = s->memory.secret = false;
+  s->in_session = false;
   if (n < 0 && s->verdict.limit == LIMIT_NONE)
     s->verdict = fault_of(n);
   return n >= 0;
@@ -402,6 +411,8 @@ static bool take_in(struct http2_session *s, struct slice *bytes) {
   if (s->token_came || s->guard.in_head || !good)
     wipe_slice(slice_of(all.data, all.len - bytes->len));
   s->token_came = false;
+  if (!s->guard.in_head)
+    s->memory.secret = s->token_kept;
   return good;
 }
 

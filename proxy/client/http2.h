@@ -40,6 +40,7 @@ struct http2_session {
   bool told_to_go;     /* that this will be */
   bool cut;            /* the verdict was carried out */
   bool token_came;     /* with the bytes that are being read */
+  bool token_kept;     /* one may be in nghttp2's memory of fields (RFC 7541, 2.3.2) */
   bool in_session;     /* nghttp2 is on the stack: it must not be called for output */
 };
 

@@ -85,13 +85,11 @@ void http2_stream_field(struct http2_stream *st, struct slice name, struct slice
   const struct config *config = st->session->client->worker->config;
   if (st->session->block_bytes > (size_t)config->head_limit_bytes)
     st->too_large = true;
-  enum http_name id = http_name_find(name);
-  if (id == HTTP_AUTHORIZATION)
-    st->session->token_came = true;
   if (st->too_large)
     return;
   struct arena *arena = &st->request->arena;
   bool pseudo = name.len && name.data[0] == ':';
+  enum http_name id = http_name_find(name);
   struct slice n = id == HTTP_OTHER && !pseudo ? arena_copy(arena, name) : http_name_text(id);
   struct slice v = arena_copy(arena, value);
   if (!n.data || !v.data)

@@ -209,7 +209,7 @@ def nobody(home, start):
         (home / "h").mkdir()
         os.chown(home / "h", NOBODY.pw_uid, NOBODY.pw_gid)
         binary = script(home / "run", f"exec 9<{home}/run", program=home / "headrace.bin")
-        return start.add(Headrace(home / "h", endpoints or {"ep": start.engine(*QUICK).endpoint()},
+        return start.add(Headrace(home / "h", endpoints if endpoints is not None else {"ep": start.engine(*QUICK).endpoint()},
                                   **{"binary": binary, "user": "nobody", **more}))
     return begin
 
@@ -256,6 +256,24 @@ def test_a_process_of_root_becomes_the_user_and_can_still_reload(nobody):
     h.command("reload")
     assert eventually(lambda: answers_at(second))
     assert {path.owner() for path in h.directory.iterdir() if path.name not in ("headrace.json", "stderr.txt")} == {"nobody"}
+
+
+def test_a_new_program_in_its_place_keeps_the_right_to_low_ports(nobody, start, home):
+    first, second = low_ports(2)
+    h = nobody(redis=start.redis().settings(), listeners=[{"address": f"127.0.0.1:{first}", "tls": False}])
+    h.process.send_signal(signal.SIGUSR2)
+    pid = int(eventually(lambda: re.search(r"the new process (\d+) takes over", h.errors()))[1])
+    try:
+        h.process.wait(DEADLINE_S)
+        for task in tasks(pid):
+            assert set(task["Uid"].split()) == {str(NOBODY.pw_uid)}
+            assert [int(task[f"Cap{which}"], 16) for which in ("Prm", "Eff", "Inh", "Amb")] == [LOW_PORT] * 2 + [0] * 2
+        add_listener(h, second)
+        h.command("reload")
+        assert eventually(lambda: answers_at(second))
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not Path(f"/proc/{pid}/exe").exists())
 
 
 def test_the_optimised_program_drops_what_it_has_in_all_threads(nobody, home):
