@@ -29,7 +29,15 @@ static struct http2_verdict wrong(uint32_t code) {
 static const char preface[HTTP2_PREFACE_BYTES + 1] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 void http2_guard_init(struct http2_guard *g, const struct config *config) {
-  *g = (struct http2_guard){.config = config, .left = HTTP2_PREFACE_BYTES};
+  *g = (struct http2_guard){
+      .limits = {.resets_burst = (int32_t)config->http2_resets_burst,
+                 .resets_per_s = (int32_t)config->http2_resets_per_s,
+                 .control_burst = (int32_t)config->http2_control_burst,
+                 .control_per_s = (int32_t)config->http2_control_per_s,
+                 .continuations_max = (int32_t)config->http2_continuations_max,
+                 .settings_max = (int32_t)config->http2_settings_max},
+      .left = HTTP2_PREFACE_BYTES,
+  };
 }
 
 /* False when nothing is left of it. */
@@ -42,13 +50,12 @@ static bool draw(struct http2_allowance *a, usec_t now, int64_t burst, int64_t p
 }
 
 struct http2_verdict http2_guard_reset(struct http2_guard *g, usec_t now) {
-  bool good = draw(&g->resets, now, g->config->http2_resets_burst, g->config->http2_resets_per_s);
+  bool good = draw(&g->resets, now, g->limits.resets_burst, g->limits.resets_per_s);
   return good ? fine : calm(LIMIT_HTTP2_RESETS);
 }
 
 static struct http2_verdict control(struct http2_guard *g, usec_t now) {
-  bool good =
-      draw(&g->control, now, g->config->http2_control_burst, g->config->http2_control_per_s);
+  bool good = draw(&g->control, now, g->limits.control_burst, g->limits.control_per_s);
   return good ? fine : calm(LIMIT_HTTP2_CONTROL);
 }
 
@@ -72,12 +79,12 @@ static struct http2_verdict head(struct http2_guard *g, const struct frame *f) {
 }
 
 static struct http2_verdict continuation(struct http2_guard *g) {
-  bool good = ++g->continuations <= g->config->http2_continuations_max;
+  bool good = ++g->continuations <= g->limits.continuations_max;
   return good ? fine : calm(LIMIT_HTTP2_CONTINUATIONS);
 }
 
 static struct http2_verdict settings(struct http2_guard *g, const struct frame *f, usec_t now) {
-  if (f->length > (uint64_t)g->config->http2_settings_max * SETTING_BYTES)
+  if (f->length > (uint64_t)g->limits.settings_max * SETTING_BYTES)
     return calm(LIMIT_HTTP2_SETTINGS);
   return control(g, now);
 }

@@ -27,8 +27,13 @@ struct http2_verdict {
   uint32_t code; /* for GOAWAY */
 };
 
+/* Of the configuration that was in force when the connection came: it lives shorter than that. */
+struct http2_guard_limits {
+  int32_t resets_burst, resets_per_s, control_burst, control_per_s, continuations_max, settings_max;
+};
+
 struct http2_guard {
-  const struct config *config;
+  struct http2_guard_limits limits;
   struct http2_allowance resets, control;
   unsigned char frame_head[HTTP2_FRAME_HEAD_BYTES];
   size_t have, left;         /* of frame_head; of the preface or the frame's payload to come */
@@ -41,7 +46,6 @@ struct http2_guard {
   uint32_t gap_from, gap_to; /* the last streams left out: they may not be opened any more */
 };
 
-/* `config` must outlive it. */
 void http2_guard_init(struct http2_guard *g, const struct config *config);
 /* More bytes of the connection, from its preface on. */
 struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice bytes, usec_t now);

@@ -281,6 +281,32 @@ def test_a_new_command_replaces_replicas_without_a_gap(start):
     eventually(lambda: h.call(host="short.localhost").code == "endpoint_not_found")
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_connections_outlive_the_configuration_they_came_with(h, tls):
+    """Its limits hold for them, though nothing else of it is left."""
+    change(h, lambda c: c.update(client={"http2_resets_burst": 20, "http2_resets_per_s": 1}))
+    assert h.command("reload").returncode == 0
+    kept, strict = h.connect(tls), h.http2(tls)
+    for i in range(3):
+        reload(h, lambda c: c.update(client={"idle_timeout_s": 60 + i}))
+    for _ in range(10):
+        strict.h2.ping(b"12345678")
+        stream = strict.ask(body=STREAM)
+        strict.h2.reset_stream(stream, 8)
+        strict.flush()
+    assert strict.call(host="short.localhost").status == 200
+    for _ in range(20):
+        strict.h2.reset_stream(strict.ask(body=STREAM), 8)
+    strict.flush()
+    while not strict.goaway:
+        strict.turn()
+    kept.sendall(POST.replace(b"ep.local", b"short.local"))
+    assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
+    kept.close()
+    strict.close()
+    h.quiet("ep")
+
+
 def test_held_requests_stay_held(start):
     h = start.headrace({"ep": process_endpoint("--tokens", 2, "--rate", 0, "--load-ms", 1000, log_directory=start.directory)})
     with h.connect() as link:
