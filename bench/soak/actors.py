@@ -289,13 +289,11 @@ class Sockets(Actor):
                 got += part
             assert got.startswith(b"HTTP/1.1 101 "), got[:100]
             for i in range(30):
-                sent = b"%06d" % i + self.chance.randbytes(self.chance.choice([10, 1000, 100000]))
-                sender = threading.Thread(target=link.sendall, args=(sent,))
-                sender.start()
+                sent = b"%06d" % i + self.chance.randbytes(self.chance.choice([10, 1000, 20000]))
+                link.sendall(sent)
                 got = b""
                 while len(got) < len(sent) and (part := link.recv(65536)):
                     got += part
-                sender.join()
                 assert got == sent, "it did not come back as it was"
                 self.came("messages")
                 self.soak.over.wait(0.1)
@@ -399,7 +397,7 @@ class Crowd(Actor):
         mix, self.said = soak.directory / f"{host}.json", soak.directory / f"{host}-said.json"
         mix.write_text(json.dumps({"kinds": kinds}))
         self.log = open(soak.directory / f"{host}-bench.txt", "w")
-        self.process = subprocess.Popen([str(machine.ROOT / "build" / "headrace"), "bench", "--quiet", "--json", self.said, "--insecure", "--mix", mix,
+        self.process = subprocess.Popen([machine.HEADRACE, "bench", "--quiet", "--json", self.said, "--insecure", "--mix", mix,
                                          "--host", f"{host}.localhost", "--rate", str(rate), "--arrivals", "poisson", "--connections", "60", "--streams", "4",
                                          "--requests-per-connection", "50", "--body-bytes", "60000", "--duration", "1000000",
                                          f"https://127.0.0.1:{self.h.tls_port}/v1"], stdout=self.log, stderr=self.log)
