@@ -18,7 +18,9 @@
 
 enum {
   PING_ANSWER_S = 10,
-  CUT_LINGER_S = 1, /* for GOAWAY to be read */
+  CUT_LINGER_S = 1,          /* for GOAWAY to be read */
+  FIELD_OVERHEAD_BYTES = 32, /* how SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
+  HEAD_LIMITS_MAX = 4,       /* so many times head_limit_bytes are no head any more */
 };
 
 void http2_session_touch(struct http2_session *s) {
@@ -141,6 +143,7 @@ void http2_stream_free(struct http2_stream *st) {
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
   struct http2_session *s = user;
+  s->block_bytes = 0;
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
     return 0;
   struct http2_stream *st = http2_stream_new(s, frame->hd.stream_id);
@@ -153,9 +156,21 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
   return 0;
 }
 
+/* What goes on far beyond the limit is not a head that is too large but one that is to cost us
+ * time: a few octets can name a large field again and again (RFC 9113, 10.5.1). */
+static bool block_may_go_on(struct http2_session *s, size_t bytes) {
+  s->block_bytes += bytes + FIELD_OVERHEAD_BYTES;
+  if (s->block_bytes <= HEAD_LIMITS_MAX * (size_t)s->client->worker->config->head_limit_bytes)
+    return true;
+  s->verdict = (struct http2_verdict){LIMIT_HEAD_SIZE, NGHTTP2_ENHANCE_YOUR_CALM};
+  return false;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user) {
+  if (!block_may_go_on(user, name_len + value_len))
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
   struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
   if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->request)
     return 0;
@@ -389,7 +404,7 @@ static bool take_in(struct http2_session *s, struct slice bytes) {
   s->in_session = true;
   ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
   s->in_session = false;
-  if (n < 0)
+  if (n < 0 && s->verdict.limit == LIMIT_NONE)
     s->verdict = fault_of(n);
   return n >= 0;
 }

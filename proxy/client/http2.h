@@ -26,6 +26,7 @@ struct http2_session {
   int stream_count;
   struct post flush_post, free_post;
   struct http2_guard guard;
+  size_t block_bytes;           /* of the field block being read, decoded */
   struct http2_verdict verdict; /* once it is not LIMIT_NONE the connection ends */
   /* When what will be looked at: silence, an unfinished head, output that nobody takes, and the
    * streams that wait for their client. USEC_NEVER: not at all. */
@@ -47,7 +48,6 @@ struct http2_stream {
   int32_t id;
   struct request *request; /* NULL once it is over */
   struct http_head head;   /* while the head arrives; its memory is the request's arena */
-  size_t head_bytes;
   bool too_large, began, remote_ended, answered, closed;
   size_t discarded; /* of the body, after the answer */
   usec_t body_at;   /* the client must have sent more until then; USEC_NEVER: it owes nothing */

@@ -13,7 +13,6 @@
 enum {
   FIELDS_AT_FIRST = 16,
   DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants */
-  FIELD_OVERHEAD_BYTES = 32,        /* how SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
 };
 
 static const struct client_ops stream_ops;
@@ -84,8 +83,7 @@ static void pseudo_field(struct http2_stream *st, struct slice name, struct slic
 
 void http2_stream_field(struct http2_stream *st, struct slice name, struct slice value) {
   const struct config *config = st->session->client->worker->config;
-  st->head_bytes += name.len + value.len + FIELD_OVERHEAD_BYTES;
-  if (st->head_bytes > (size_t)config->head_limit_bytes)
+  if (st->session->block_bytes > (size_t)config->head_limit_bytes)
     st->too_large = true;
   if (st->too_large)
     return;

@@ -166,7 +166,8 @@ static const struct option_table client_table = {
         WHOLE("write_stall_s", write_stall_s, 1, DAY_S, "s", "30",
               "A client that takes nothing for this long is cut off."),
         WHOLE("head_limit_bytes", head_limit_bytes, 1024, 65536, "bytes", "32768",
-              "Largest request head; more is 431."),
+              "Largest request head; more is 431, four times as much the end of an HTTP/2 "
+              "connection."),
         WHOLE("head_fields_max", head_fields_max, 8, 1000, NULL, "100",
               "Most fields in a request head; more is 431."),
         WHOLE("request_line_limit_bytes", request_line_limit_bytes, 256, 65536, "bytes", "16384",
