@@ -201,7 +201,7 @@ class Stand:
         for http in ("1", "2"):
             said = self.directory / f"said-{http}.json"
             command = [machine.HEADRACE, "bench", "--quiet", "--json", said, "--insecure", "--http", http, "--connections", 8 if http == "1" else 2,
-                       "--streams", 1 if http == "1" else 8, "--rate", RATE, "--duration", seconds, "--kind", "chat", "--output", "fixed:4",
+                       "--streams", 1 if http == "1" else 8, "--rate", RATE, "--warmup", 1, "--duration", seconds + 1, "--kind", "chat", "--output", "fixed:4",
                        "--host", "ep.localhost", f"https://127.0.0.1:{self.h.tls_port}/v1"]
             started[http] = machine.spawn(command, stdout=subprocess.DEVNULL), said
             place(started[http][0].pid, machine.LOAD_CORE)

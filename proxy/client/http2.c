@@ -18,7 +18,9 @@
 
 enum {
   PING_ANSWER_S = 10,
-  CUT_LINGER_S = 1,          /* for GOAWAY to be read */
+  CUT_LINGER_S = 1,   /* for GOAWAY to be read */
+  HEADS_AT_ONCE = 16, /* then others have their turn */
+  REST_BYTES_MAX = 2 * LOOP_READ_BYTES,
   FIELD_OVERHEAD_BYTES = 32, /* how SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
   HEAD_LIMITS_MAX = 4,       /* so many times head_limit_bytes are no head any more */
 };
@@ -115,6 +117,7 @@ void http2_session_flush(struct http2_session *s) {
 static void session_release(struct post *p) {
   struct http2_session *s = container_of(p, struct http2_session, free_post);
   nghttp2_session_del(s->session);
+  stash_free(&s->rest);
   free(s);
 }
 
@@ -319,29 +322,6 @@ static int session_settings(struct http2_session *s) {
                                                    (int32_t)config->http2_connection_window_bytes);
 }
 
-bool client_http2_start(struct client *c) {
-  struct http2_session *s = calloc(1, sizeof *s);
-  if (!s)
-    return false;
-  s->client = c;
-  http2_guard_init(&s->guard, c->worker->config);
-  s->head_at = c->deadline.at; /* preface and SETTINGS are due as a head is */
-  s->quiet_at = s->write_at = s->streams_at = s->go_at = USEC_NEVER;
-  http2_memory_init(&s->memory);
-  list_init(&s->streams);
-  post_init(&s->flush_post, flush_run);
-  post_init(&s->free_post, session_release);
-  if (session_open(s) || session_settings(s)) {
-    nghttp2_session_del(s->session);
-    free(s);
-    return false;
-  }
-  c->http2 = s;
-  deadline_renew(s);
-  http2_session_touch(s);
-  return true;
-}
-
 /* What has arrived is served, and nothing that comes after it. */
 static void part(struct http2_session *s) {
   s->go_at = USEC_NEVER;
@@ -396,24 +376,37 @@ static struct http2_verdict fault_of(ssize_t n) {
                                                         : NGHTTP2_INTERNAL_ERROR};
 }
 
-/* False when the connection cannot go on. */
-static bool take_in(struct http2_session *s, struct slice bytes) {
-  s->verdict = http2_guard_feed(&s->guard, bytes, loop_now(s->client->worker->loop));
+/* False when the connection cannot go on. What is left of *bytes has to wait for its turn: a client
+ * that begins many requests at once shall not hold up the others for all of them. */
+static bool take_in(struct http2_session *s, struct slice *bytes) {
+  struct slice now = *bytes;
+  s->verdict = http2_guard_feed(&s->guard, bytes, HEADS_AT_ONCE, loop_now(s->client->worker->loop));
+  now.len -= bytes->len;
   if (s->verdict.limit != LIMIT_NONE)
     return false;
   s->in_session = true;
-  ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
+  ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)now.data, now.len);
   s->in_session = false;
   if (n < 0 && s->verdict.limit == LIMIT_NONE)
     s->verdict = fault_of(n);
   return n >= 0;
 }
 
-static void http2_bytes(struct client *c, struct slice bytes) {
-  struct http2_session *s = c->http2;
-  if (s->cut)
+static void put_aside(struct http2_session *s, struct slice rest) {
+  struct client *c = s->client;
+  if (rest.len == 0 || c->closed || s->cut)
     return;
-  if (!take_in(s, bytes)) {
+  if (stash_append(&s->rest, rest) != OK) {
+    client_close(c, true);
+    return;
+  }
+  transport_pause(&c->transport);
+  loop_post(c->worker->loop, &s->rest_post);
+}
+
+static void input(struct http2_session *s, struct slice bytes) {
+  struct client *c = s->client;
+  if (!take_in(s, &bytes)) {
     cell_add(&c->worker->cell->bad_requests, 1);
     http2_session_flush(s);
     return;
@@ -426,6 +419,51 @@ static void http2_bytes(struct client *c, struct slice bytes) {
   http2_session_touch(s);
   if (c->worker->stopping && !s->told_to_go && s->stream_count)
     http2_stop(c);
+  put_aside(s, bytes);
+}
+
+static void http2_bytes(struct client *c, struct slice bytes) {
+  struct http2_session *s = c->http2;
+  if (s->cut)
+    return;
+  if (s->rest.len)
+    put_aside(s, bytes);
+  else
+    input(s, bytes);
+}
+
+static void rest_run(struct post *p) {
+  struct http2_session *s = container_of(p, struct http2_session, rest_post);
+  struct slice rest = stash_take(&s->rest);
+  transport_resume(&s->client->transport);
+  if (!s->cut)
+    input(s, rest);
+  stash_drop(&s->rest, 0);
+}
+
+bool client_http2_start(struct client *c) {
+  struct http2_session *s = calloc(1, sizeof *s);
+  if (!s)
+    return false;
+  s->client = c;
+  http2_guard_init(&s->guard, c->worker->config);
+  s->head_at = c->deadline.at; /* preface and SETTINGS are due as a head is */
+  s->quiet_at = s->write_at = s->streams_at = s->go_at = USEC_NEVER;
+  http2_memory_init(&s->memory);
+  list_init(&s->streams);
+  post_init(&s->flush_post, flush_run);
+  post_init(&s->free_post, session_release);
+  post_init(&s->rest_post, rest_run);
+  s->rest = (struct stash)STASH_INIT(REST_BYTES_MAX);
+  if (session_open(s) || session_settings(s)) {
+    nghttp2_session_del(s->session);
+    free(s);
+    return false;
+  }
+  c->http2 = s;
+  deadline_renew(s);
+  http2_session_touch(s);
+  return true;
 }
 
 static void http2_drained(struct client *c) {
@@ -506,6 +544,7 @@ static void http2_close(struct client *c) {
     http2_stream_free(st);
   }
   post_cancel(&s->flush_post);
+  post_cancel(&s->rest_post);
   loop_post(c->worker->loop, &s->free_post);
 }
 

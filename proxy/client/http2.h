@@ -9,6 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/slice.h"
+#include "lib/base/stash.h"
 #include "lib/http/head.h"
 #include "lib/net/loop.h"
 #include "proxy/client/http2_guard.h"
@@ -24,7 +25,8 @@ struct http2_session {
   struct client *client;
   struct list streams;
   int stream_count;
-  struct post flush_post, free_post;
+  struct post flush_post, free_post, rest_post;
+  struct stash rest; /* what came and has not had its turn */
   struct http2_guard guard;
   size_t block_bytes;           /* of the field block being read, decoded */
   struct http2_verdict verdict; /* once it is not LIMIT_NONE the connection ends */

@@ -132,26 +132,28 @@ static void frame_over(struct http2_guard *g) {
     g->in_head = false;
 }
 
-struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice bytes, usec_t now) {
+struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice *bytes,
+                                      unsigned heads_most, usec_t now) {
   struct http2_verdict v = fine;
-  while (bytes.len && v.limit == LIMIT_NONE) {
+  unsigned before = g->heads;
+  while (bytes->len && v.limit == LIMIT_NONE && g->heads - before < heads_most) {
     size_t want = g->left ? g->left : HTTP2_FRAME_HEAD_BYTES - g->have;
-    size_t n = bytes.len < want ? bytes.len : want;
-    if (!g->began && memcmp(bytes.data, preface + HTTP2_PREFACE_BYTES - g->left, n) != 0) {
+    size_t n = bytes->len < want ? bytes->len : want;
+    if (!g->began && memcmp(bytes->data, preface + HTTP2_PREFACE_BYTES - g->left, n) != 0) {
       return wrong(NGHTTP2_PROTOCOL_ERROR);
     } else if (g->left) {
       g->left -= n;
       if (g->left == 0)
         frame_over(g);
     } else {
-      memcpy(g->frame_head + g->have, bytes.data, n);
+      memcpy(g->frame_head + g->have, bytes->data, n);
       g->have += n;
       if (g->have == HTTP2_FRAME_HEAD_BYTES)
         v = frame_head_read(g, now);
       if (g->have == 0 && g->left == 0)
         frame_over(g);
     }
-    bytes = slice_skip(bytes, n);
+    *bytes = slice_skip(*bytes, n);
   }
   return v;
 }

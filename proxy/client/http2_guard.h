@@ -47,7 +47,9 @@ struct http2_guard {
 };
 
 void http2_guard_init(struct http2_guard *g, const struct config *config);
-/* More bytes of the connection, from its preface on. */
-struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice bytes, usec_t now);
+/* More bytes of the connection, from its preface on. Stops behind the frame head of the last of
+ * `heads_most` field blocks that begin; *bytes is what it has not looked at. */
+struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice *bytes,
+                                      unsigned heads_most, usec_t now);
 /* The client has made us reset a stream. */
 struct http2_verdict http2_guard_reset(struct http2_guard *g, usec_t now);

@@ -106,6 +106,23 @@ def test_made_you_reset_is_cut_off(edge):
     edge.quiet("ep")
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_many_requests_in_one_piece_are_all_answered(edge, tls):
+    """They have their turns, with others in between; one that came after the last of them, too."""
+    with Neighbour(edge):
+        for _ in range(5):
+            wire = Wire(edge.connect(tls, "h2"))
+            asked = b"".join(head(request(method="POST", path="/echo"), stream=2 * k + 1, end=False) + data(b"%d" % k, stream=2 * k + 1) for k in range(100))
+            wire.send(asked[:3000])
+            wire.send(asked[3000:])
+            wire.send(ping(b"behind 1"))
+            assert wire.until(lambda: len(wire.over) == 100 and wire.pings)
+            assert set(wire.over.values()) == {"end"} and set(wire.status.values()) == {200}
+            assert wire.bodies == {2 * k + 1: b"%d" % k for k in range(100)}
+            wire.close()
+    edge.quiet("ep")
+
+
 def test_a_head_that_is_larger_than_it_came_is_431(edge):
     before = limited(edge, "head_size")
     with Neighbour(edge):
