@@ -393,7 +393,14 @@ class Crowd(Actor):
     def __init__(self, soak, host):
         super().__init__(soak)
         self.name = f"Crowd of {host}"
-        rate, kinds = self.mixes[host]
+        self.host, self.process = host, None
+
+    def run(self):
+        self.begin(*self.mixes[self.host])
+        super().run()
+
+    def begin(self, rate, kinds):
+        soak, host = self.soak, self.host
         mix, self.said = soak.directory / f"{host}.json", soak.directory / f"{host}-said.json"
         mix.write_text(json.dumps({"kinds": kinds}))
         self.log = open(soak.directory / f"{host}-bench.txt", "w")
