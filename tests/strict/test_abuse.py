@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from attacks import FLOODS, SOME, hpack_bomb, made_you_reset, never_read, zero_window
+from attacks import FLOODS, SOME, hpack_bomb, made_you_reset, never_read, rapid_reset, zero_window
 from http2_frames import PREFACE, Wire, block, data, frame, head, ping, request
 from harness import Engine, Headrace, eventually, free_port
 
@@ -89,6 +89,19 @@ def test_floods_are_cut_off(edge, name, flood, limit):
         wire.close()
     eventually(lambda: limited(edge, limit) == before + 1)
     edge.quiet("ep")
+
+
+@pytest.mark.parametrize("flood", [rapid_reset, made_you_reset])
+def test_what_is_taken_back_at_once_does_not_reach_a_replica(edge, flood):
+    def asked():
+        return next(float(x.split()[-1]) for x in edge.admin("/metrics")[1].splitlines() if x.startswith("headrace_endpoint_requests_total"))
+    before = asked()
+    wire = Wire(edge.connect(True, "h2"))
+    wire.send(flood(0) + ping())
+    assert wire.until(lambda: wire.pings)
+    edge.quiet("ep")
+    assert asked() - before <= SOME / 8  # but those whose reset came in another piece
+    wire.close()
 
 
 def test_made_you_reset_is_cut_off(edge):
