@@ -58,8 +58,9 @@ class Streams:
         for _ in range(2):
             assert b"data:" in self.http1.recv(65536)
         for stream in self.streams:
-            seen = self.seen(stream)
-            while self.seen(stream) < seen + 2:
+            if stream in self.http2.answers:  # what was seen is let go, or each event would copy all that came before
+                self.http2.answers[stream].body = b""
+            while self.seen(stream) < 2:
                 assert stream not in self.http2.ended, self.http2.answers[stream].reset
                 self.http2.turn()
         self.catch_up()
