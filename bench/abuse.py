@@ -30,24 +30,26 @@ from http2_frames import PREFACE, settings  # noqa: E402
 RESULTS = machine.ROOT / "bench" / "results"
 GROWTH_MAX_KB, P99_MAX, RATE = 64 << 10, 3.0, 200
 FLOODS = {name: (feed, limit) for name, feed, limit in [*attacks.FLOODS, ("MadeYouReset", attacks.made_you_reset, "http2_resets")]}
-# What, who does it, how many at once (or a second), for how long, the limit that ends it, and within how many seconds (a flood: frames).
+# What, who does it, how many at once (a flood: connections a second), for how long, the limit that ends it, and within how many seconds
+# (a flood is cut by its frames, however fast they come).
 ABUSES = [
-    ("rapid reset", "flood", 5, 8, "http2_resets", 1),
-    ("MadeYouReset", "flood", 5, 8, "http2_resets", 1),
-    ("CONTINUATION flood", "flood", 20, 8, "http2_continuations", 1),
-    ("SETTINGS flood", "flood", 20, 8, "http2_control", 1),
-    ("PING flood", "flood", 20, 8, "http2_control", 1),
-    ("HPACK bomb", "flood", 20, 8, "head_size", 1),
+    ("rapid reset", "flood", 5, 8, "http2_resets", 0),
+    ("MadeYouReset", "flood", 5, 8, "http2_resets", 0),
+    ("CONTINUATION flood", "flood", 20, 8, "http2_continuations", 0),
+    ("SETTINGS flood", "flood", 20, 8, "http2_control", 0),
+    ("PING flood", "flood", 20, 8, "http2_control", 0),
+    ("HPACK bomb", "flood", 20, 8, "head_size", 0),
     ("1000 streams of zero window", "wait", 10, 34, "write_stall", 32),
     ("slow head", "dribble", 200, 14, "head_timeout", 12),
     ("slow body", "dribble", 200, 64, "body_idle", 62),
-    ("slow read", "wait", 50, 34, "write_stall", 32),
+    ("slow read", "wait", 200, 66, "write_stall", 62),
     ("5000 idle connections", "idle", 5000, 90, "idle", 77),
 ]
 HEAD = b"GET /bytes/3 HTTP/1.1\r\nHost: ep.localhost\r\nX: "
 BODY = b"POST /echo HTTP/1.1\r\nHost: ep.localhost\r\nContent-Length: 100000\r\n\r\n"
+LARGE = b"GET /bytes/8000000 HTTP/1.1\r\nHost: ep.localhost\r\n\r\n"
 ASK = b"GET /bytes/3 HTTP/1.1\r\nHost: ep.localhost\r\n\r\n"
-OPENED_PER_S = 400
+OPENED_PER_S = {"idle": 400, "dribble": 100, "wait": 100}  # handshakes cost, too
 
 
 # ---- the attacker, a process of its own ----
@@ -143,14 +145,14 @@ def opened(o, alpn, send):
         link.sendall(send)
         link.setblocking(False)
         links.append((link, time.monotonic()))
-        time.sleep(max(0.0, began + 1 / OPENED_PER_S - time.monotonic()))
+        time.sleep(max(0.0, began + 1 / OPENED_PER_S[o.how] - time.monotonic()))
     return links
 
 
 def wait(o):
     if "window" in o.attack:
         return lasting(o, opened(o, "h2", b"".join(attacks.zero_window(100))))
-    return lasting(o, opened(o, "h2", b"".join(attacks.never_read(20))), read=False)
+    return lasting(o, opened(o, "http/1.1", LARGE), read=False)
 
 
 def dribble(o):
@@ -253,19 +255,19 @@ def abuse(stand, row, quiet_s):
         quiet_ms = sum(q[http]["p99_ms"] for q in quiet) / len(quiet)
         by_protocol[http] = {**b, "quiet_p99_ms": quiet_ms, "ratio": b["p99_ms"] / quiet_ms}
     growth = peak.most_kb - before
-    good = {"alive": alive, "growth": growth < GROWTH_MAX_KB, "cut": attack["cut"] == attack["connections"] > 0 and counted > 0,
-            "in time": attack["longest_s"] <= within_s + 3 * (how != "flood"), "served": all(b["served"] == b["asked"] for b in beside.values()),
+    good = {"alive": alive, "growth": growth < GROWTH_MAX_KB, "cut": counted >= (1000 if "streams" in name else attack["connections"]) > 0,
+            "in time": how == "flood" or attack["longest_s"] <= within_s + 3, "served": all(b["served"] == b["asked"] for b in beside.values()),
             "p99": all(b["ratio"] < P99_MAX for b in by_protocol.values())}
     return {"abuse": name, "attack": attack, "limit": limit, "counted": counted, "growth_kb": growth, "busy": used.run / 1e9 / seconds, "crowding": used.crowding, "neighbours": by_protocol,
             "wrong": [what for what, well in good.items() if not well]}
 
 
-HEADINGS = ["abuse", "connections cut", "by", "counted", "longest s", "proxy busy", "growth MiB", "served", "p99 HTTP/1.1 ms (quiet)", "p99 HTTP/2 ms (quiet)", ""]
+HEADINGS = ["abuse", "connections", "cut by", "counted", "longest s", "proxy busy", "growth MiB", "served", "p99 HTTP/1.1 ms (quiet)", "p99 HTTP/2 ms (quiet)", ""]
 
 
 def line(found):
     n, attack = found["neighbours"], found["attack"]
-    return [found["abuse"], f"{attack['cut']} of {attack['connections']}", found["limit"], str(found["counted"]), f"{attack['longest_s']:.2f}", f"{100 * found['busy']:.0f} %",
+    return [found["abuse"], str(attack["connections"]), found["limit"], str(found["counted"]), f"{attack['longest_s']:.2f}", f"{100 * found['busy']:.0f} %",
             f"{found['growth_kb'] / 1024:.1f}", f"{sum(b['served'] for b in n.values())} of {sum(b['asked'] for b in n.values())}",
             *(f"{n[http]['p99_ms']:.2f} ({n[http]['quiet_p99_ms']:.2f})" for http in ("1", "2")),
             "NOT MET: " + ", ".join(found["wrong"]) if found["wrong"] else "met"]

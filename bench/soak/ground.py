@@ -76,7 +76,7 @@ class Ground:
 
     def __init__(self, directory, store, workers, binary):
         self.directory, self.running = Path(directory), []
-        one, two, three = (self.add(Engine(directory, "--stamp", "--rate", 100, "--tokens", 40)) for _ in range(3))
+        one, two, three = (self.add(Engine(directory, "--stamp", "--rate", 100, "--tokens", 40, "--keepalive-ms", 0)) for _ in range(3))
         echo = self.add(Echo())
         self.moving = [static(port, access="authenticated") for port in (two.port, three.port)]
         endpoints = {
@@ -100,6 +100,7 @@ class Ground:
         for name in endpoints:
             if name != "sleeper":
                 eventually(lambda: self.ready(name))
+        eventually(lambda: self.replicas("frail") == ["ready"] * 2)
 
     def start(self, role, endpoints, **more):
         directory = self.directory / role
@@ -134,7 +135,7 @@ class Ground:
             h.config.write_text(json.dumps(config, indent=1))
 
     def frail_pids(self):
-        return [pid for pid in machine.children(self.scheduler.process.pid)[1:] if b"frail" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in machine.children(self.scheduler.process.pid)[1:] if b"frail" in command(pid)]
 
     def metrics(self):
         return self.proxy.admin("/metrics")[1].splitlines()
@@ -151,6 +152,13 @@ class Ground:
             except Exception as problem:  # the rest must be stopped, too
                 problems.append(f"{type(one).__name__} did not end well: {problem}"[:20000])
         return problems
+
+
+def command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has gone meanwhile
+        return b""
 
 
 def resident_kb(pid):

@@ -218,7 +218,8 @@ static void be_unsure(struct transport *t) {
 
 /* False when there is nothing more to read for now. */
 static bool read_once(struct transport *t, size_t *budget) {
-  ssize_t n = recv(t->fd, t->loop->read_scratch, LOOP_READ_BYTES, 0);
+  size_t room = t->read_most ? t->read_most : LOOP_READ_BYTES;
+  ssize_t n = recv(t->fd, t->loop->read_scratch, room, 0);
   if (n < 0 && errno == EINTR)
     return true;
   if (n < 0 && errno == EAGAIN) {
@@ -231,7 +232,7 @@ static bool read_once(struct transport *t, size_t *budget) {
     return false;
   }
   t->bytes_in += (uint64_t)n;
-  if (n < LOOP_READ_BYTES && !t->peer_ended) {
+  if ((size_t)n < room && !t->peer_ended) {
     t->may_read = false;
     be_unsure(t);
   }

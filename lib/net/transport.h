@@ -84,6 +84,7 @@ struct transport {
   struct list unsure_node; /* in loop->unsure since unsure_us */
   usec_t unsure_us;
   uint64_t bytes_in, bytes_out; /* on the wire */
+  uint32_t read_most;           /* in one read; 0: as much as fits */
   bool connecting : 1, ready : 1, paused : 1, may_read : 1, may_write : 1;
   bool peer_ended : 1; /* the kernel says that the peer will send no more */
   bool keep_buffered : 1, was_full : 1, write_failed : 1;

@@ -139,6 +139,7 @@ static void deadline_renew(struct http2_session *s) {
 void http2_stream_free(struct http2_stream *st) {
   struct http2_session *s = st->session;
   list_remove(&st->node);
+  list_remove(&st->begin_node);
   s->stream_count--;
   free(st->answer);
   pool_put(s->client->worker->streams, st);
@@ -200,6 +201,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 static void end_of_stream(struct http2_stream *st, const nghttp2_frame *frame) {
   if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || !st->request)
     return;
+  http2_stream_begin(st);
   st->remote_ended = true;
   request_body_end(st->request);
 }
@@ -211,7 +213,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
   if (!st)
     return 0;
   if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-    http2_stream_begin(st, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+    http2_stream_head(st, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
   else if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
     end_of_stream(st, frame);
   return 0;
@@ -247,6 +249,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
   nghttp2_session_consume_connection(session, len);
   if (st)
     http2_stream_heard(st);
+  if (st)
+    http2_stream_begin(st);
   if (st && st->request)
     request_body(st->request, slice_of((const char *)data, len));
   else
@@ -278,6 +282,15 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
   return 0;
 }
 
+/* We reset it; what it asked for is not done any more. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code,
+                            void *user) {
+  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+  if (st)
+    list_remove(&st->begin_node);
+  return 0;
+}
+
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user) {
   struct http2_stream *st = nghttp2_session_get_stream_user_data(session, id);
   if (!st)
@@ -295,6 +308,7 @@ static nghttp2_session_callbacks *callbacks_new(void) {
   nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
   nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
   nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
   nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
@@ -428,6 +442,12 @@ static void put_aside(struct http2_session *s, struct slice rest) {
   loop_post(c->worker->loop, &s->rest_post);
 }
 
+/* After all that has come was read: what was taken back at once costs the replicas nothing. */
+static void begin_requests(struct http2_session *s) {
+  while (!list_empty(&s->beginners))
+    http2_stream_begin(container_of(s->beginners.next, struct http2_stream, begin_node));
+}
+
 static void input(struct http2_session *s, struct slice bytes) {
   struct client *c = s->client;
   if (!take_in(s, &bytes)) {
@@ -435,6 +455,7 @@ static void input(struct http2_session *s, struct slice bytes) {
     http2_session_flush(s);
     return;
   }
+  begin_requests(s);
   watch_head(s);
   if (s->heard) {
     s->heard = s->ping_sent = false;
@@ -477,6 +498,7 @@ bool client_http2_start(struct client *c) {
   s->quiet_at = s->write_at = s->streams_at = s->go_at = USEC_NEVER;
   http2_memory_init(&s->memory);
   list_init(&s->streams);
+  list_init(&s->beginners);
   post_init(&s->flush_post, flush_run);
   post_init(&s->free_post, session_release);
   post_init(&s->rest_post, rest_run);

@@ -23,7 +23,7 @@ struct http2_session {
   struct nghttp2_session *session;
   struct http2_memory memory;
   struct client *client;
-  struct list streams;
+  struct list streams, beginners; /* whose heads are complete, and that are not begun yet */
   int stream_count;
   struct post flush_post, free_post, rest_post;
   struct stash rest; /* what came and has not had its turn */
@@ -48,7 +48,7 @@ struct http2_session {
  * session; the request may be over before. */
 struct http2_stream {
   struct http2_session *session;
-  struct list node;
+  struct list node, begin_node; /* of its session's lists */
   int32_t id;
   struct request *request; /* NULL once it is over */
   struct http_head head;   /* while the head arrives; its memory is the request's arena */
@@ -71,8 +71,10 @@ struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id);
 void http2_stream_free(struct http2_stream *st);
 /* A field of the request head, pseudo-fields too. */
 void http2_stream_field(struct http2_stream *st, struct slice name, struct slice value);
-/* The head is complete: the request starts walking. */
-void http2_stream_begin(struct http2_stream *st, bool ended);
+/* The head is complete. The request begins to walk by http2_stream_begin, which does nothing for
+ * one that has begun already or is not to. */
+void http2_stream_head(struct http2_stream *st, bool ended);
+void http2_stream_begin(struct http2_stream *st);
 /* The client has gone, or has reset the stream: so does its request. */
 void http2_stream_leave(struct http2_stream *st);
 /* More of the body has come. */

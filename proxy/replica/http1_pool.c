@@ -77,6 +77,8 @@ enum err replica_http1_lease(struct request *r) {
   rc->request = r;
   rc->heard = rc->head_seen = rc->reusable = rc->sent = rc->chunked = rc->tunnel = false;
   rc->scanned = 0;
+  /* An HTTP/2 client may open many streams and take from none. */
+  rc->link.transport.read_most = r->http2 ? REPLICA_FIRST_READ_BYTES : 0;
   r->lease = rc;
   r->lease_reused = rc->used;
   r->connected = rc->link.connected;
