@@ -1,5 +1,6 @@
-/* The inside of an HTTP/2 client connection: one session, its streams. Shared by
- * http2.c (the session) and http2_stream.c (a stream and its request) only. */
+/* The inside of an HTTP/2 client connection: one session, its streams. Shared by http2.c (the
+ * session), http2_frames.c (what nghttp2 tells) and http2_stream.c (a stream and its request) only.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -63,6 +64,11 @@ struct http2_stream {
 /* Output is pulled at the end of this turn. */
 void http2_session_touch(struct http2_session *s);
 void http2_session_flush(struct http2_session *s);
+/* Makes nghttp2's session, with our SETTINGS; nghttp2's error, or 0. */
+int http2_session_open(struct http2_session *s);
+/* Something was heard, or the number of streams is another one: the silence is counted anew. Idle
+ * without streams, a ping after silence with them. */
+void http2_session_renew(struct http2_session *s);
 /* The streams are looked at then, or sooner. */
 void http2_session_look(struct http2_session *s, usec_t at);
 
