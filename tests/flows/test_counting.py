@@ -90,7 +90,7 @@ def test_http2_streams_share_reads_writes_and_turns(counted):
     c = cost(streams_at_once(session, 40))
     session.close()
     # One write to the replica, head and body; at most one to the client, for each turn with answers. One read from the replica.
-    assert c["writes"] <= 2.01 and c["reads"] <= 1.6
+    assert c["writes"] <= 2.1 and c["reads"] <= 1.6
     assert c["epoll_wait"] < 2 and c["epoll_ctl"] < 0.01
     assert c["allocations"] < 12  # nghttp2's
 
