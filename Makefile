@@ -3,7 +3,7 @@ CONFIG ?= conf/demo.json
 PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz build bench bench-quick bench-growth bench-product format lint clean packages test-packages bench-packages
+.PHONY: help run test fuzz build bench bench-quick bench-growth bench-product bench-abuse soak format lint clean packages test-packages bench-packages
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -34,6 +34,12 @@ bench-growth: build bench-packages ## cost of a request as endpoints, tokens, co
 
 bench-product: build bench-packages ## wakes, held requests released, a storm of aborts, two proxies on one Redis
 	@$(PYTHON) -m bench.suite.product
+
+bench-abuse: build test-packages bench-packages ## each abuse, and what well-behaved clients beside it feel; 8 minutes or so
+	@$(PYTHON) -m bench.abuse
+
+soak: build test-packages ## everything at once for SOAK_S seconds (1200): nothing may be lost, grow or be left over
+	@$(PYTHON) -m bench.soak $(SOAK)
 
 format: ## lay out the C sources as .clang-format says
 	@tools="clang-format-14"; . ./tests/install.sh; install_packages $$tools

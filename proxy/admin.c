@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +27,13 @@
 #include "proxy/report.h"
 #include "scheduler/scheduler.h"
 
-enum { PAGE_BYTES_MAX = 64 << 20, SOCKET_MODE = 0600, REQUEST_BYTES_MAX = 16 * 1024 };
+enum {
+  PAGE_BYTES_MAX = 64 << 20,
+  SOCKET_MODE = 0600,
+  REQUEST_BYTES_MAX = 16 * 1024,
+  SOCKETS_MAX = 2,
+  ACCEPT_PAUSE_US = 100 * 1000
+};
 
 struct admin {
   struct evhttp *http;
@@ -35,9 +43,10 @@ struct admin {
   struct scheduler *scheduler;
   struct list asked; /* for status */
   char *socket_path; /* NULL: the file is not ours */
-  struct evhttp_bound_socket *doors[2];
-  bool lent[2];
+  struct evhttp_bound_socket *doors[SOCKETS_MAX];
+  bool lent[SOCKETS_MAX];
   int door_count;
+  struct timer pause;
   admin_reload_fn reload;
   void *reload_user;
   bool stopping;
@@ -188,6 +197,26 @@ static void on_reload(struct evhttp_request *r, void *user) {
   buf_free(&why);
 }
 
+/* libevent hands its own object to the function for errors: there is one admin a process. */
+static struct admin *the_admin;
+
+static struct evconnlistener *listener_of(const struct admin *a, int door) {
+  return evhttp_bound_socket_get_listener(a->doors[door]);
+}
+
+static void pause_over(struct timer *t) {
+  struct admin *a = container_of(t, struct admin, pause);
+  for (int i = 0; i < a->door_count; i++)
+    evconnlistener_enable(listener_of(a, i));
+}
+
+/* Out of descriptors: it would be asked again and again. */
+static void accept_failed(struct evconnlistener *listener, void *http) {
+  struct admin *a = the_admin;
+  if (timer_set(a->loop, &a->pause, loop_now(a->loop) + ACCEPT_PAUSE_US) == OK)
+    evconnlistener_disable(listener);
+}
+
 static enum err open_socket(struct admin *a, const char *text, struct handed *handed,
                             struct buf *why) {
   struct address address;
@@ -206,6 +235,7 @@ static enum err open_socket(struct admin *a, const char *text, struct handed *ha
     return ERR_MEMORY;
   }
   a->doors[a->door_count++] = door;
+  evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(door), accept_failed);
   return OK;
 }
 
@@ -237,6 +267,8 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
   a->store = store;
   a->scheduler = scheduler;
   list_init(&a->asked);
+  timer_init(&a->pause, pause_over);
+  the_admin = a;
   a->http = evhttp_new(loop->base);
   if (!a->http) {
     free(a);
@@ -286,6 +318,7 @@ struct admin *admin_free(struct admin *a) {
     return NULL;
   list_each (node, &a->asked)
     asked_free(container_of(node, struct asked, node));
+  timer_cancel(a->loop, &a->pause);
   evhttp_free(a->http);
   if (a->socket_path)
     unlink(a->socket_path);

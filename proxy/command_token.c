@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/base/wipe.h"
 #include "lib/base/buf.h"
 #include "lib/fleet/token.h"
 #include "lib/net/loop.h"
@@ -68,6 +69,14 @@ static double limit(const char *text) {
   return end != text && !*end && n > 0 && n <= LIMIT_MOST ? n : 0;
 }
 
+/* Arguments can be seen by everybody on the machine while the command runs (/proc/PID/cmdline). */
+static const char *taken_from_sight(char *argument) {
+  static char text[TOKEN_TEXT_BYTES_MAX + 1];
+  snprintf(text, sizeof text, "%s", argument);
+  wipe_text(argument);
+  return text;
+}
+
 static bool read_options(int argc, char **argv, struct asked *a) {
   static const struct option options[] = {
       {"owner", required_argument, NULL, 'o'},    {"organisation", required_argument, NULL, 'g'},
@@ -82,8 +91,8 @@ static bool read_options(int argc, char **argv, struct asked *a) {
       a->organisations[a->organisation_count++] = optarg;
     else if (c == 'e' && a->endpoint_count < WORDS_MAX)
       a->endpoints[a->endpoint_count++] = optarg;
-    else if (c == 't')
-      a->text = optarg;
+    else if (c == 't' && strlen(optarg) <= TOKEN_TEXT_BYTES_MAX)
+      a->text = taken_from_sight(optarg);
     else if (c == 'c' && limit(optarg) >= 1)
       a->concurrency_max = (int64_t)limit(optarg);
     else if (c == 'r' && limit(optarg) > 0)

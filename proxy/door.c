@@ -41,7 +41,10 @@ static enum err tls_open(const struct config_listener *c, struct client_door *d,
   struct tls_settings s = {.pairs = pairs,
                            .pair_count = c->certificate_count,
                            .min_version = versions[c->tls_min],
-                           .alpn = c->alpn};
+                           .alpn = c->alpn,
+                           .client_ca = c->client_certificates ? c->client_ca : NULL,
+                           .client_required =
+                               c->client_certificates == CONFIG_CERTIFICATES_REQUIRED};
   if (s.pair_count > TLS_PAIRS_MAX)
     s.pair_count = TLS_PAIRS_MAX;
   for (int i = 0; i < s.pair_count; i++)
@@ -112,6 +115,9 @@ static enum err client_open(const struct config_listener *c, struct door *d, str
     return ERR_MEMORY;
   atomic_store(&d->client->refs, 1);
   d->client->http2 = c->http2;
+  d->client->proxy_protocol = c->proxy_protocol;
+  d->client->asks_certificate = c->client_certificates != CONFIG_CERTIFICATES_OFF;
+  d->client->needs_certificate = c->client_certificates == CONFIG_CERTIFICATES_REQUIRED;
   int port = address_port((struct sockaddr *)&d->address.storage);
   if (port)
     snprintf(d->client->port, sizeof d->client->port, "%d", port);

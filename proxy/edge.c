@@ -1,22 +1,21 @@
 #include "proxy/edge_own.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
-#include "lib/base/dirs.h"
 #include "lib/fleet/token.h"
 #include "lib/store/store.h"
 #include "proxy/client/crowd.h"
 #include "proxy/config/config.h"
 #include "proxy/door.h"
 #include "proxy/file.h"
+#include "proxy/log_file.h"
 #include "proxy/request/request.h"
 #include "proxy/shares.h"
+#include "proxy/steps/failures.h"
 #include "proxy/steps/pace.h"
 #include "proxy/worker.h"
 
@@ -278,21 +277,6 @@ static void link_changed(void *user, const struct store_link *link) {
     abort();
 }
 
-static enum err log_open(struct edge *edge, struct buf *why) {
-  const char *path = edge->config->log.access;
-  edge->log_fd = -1;
-  if (!path || !*path)
-    return OK;
-  if (strcmp(path, "-") == 0)
-    edge->log_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
-  else if (dirs_make_for(path, 0755) == OK)
-    edge->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  if (edge->log_fd >= 0)
-    return OK;
-  buf_printf(why, "log.access: %s cannot be opened: %s", path, strerror(errno));
-  return ERR_IO;
-}
-
 static enum err workers_open(struct edge *edge, struct handed *handed, struct buf *why) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   int count = edge->config->workers ? (int)edge->config->workers : cores > 0 ? (int)cores : 1;
@@ -320,7 +304,9 @@ static enum err edge_open(struct edge *edge, struct handed *handed, struct buf *
   edge->process.pace =
       pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
   edge->process.crowd = crowd_new();
-  enum err e = edge->process.pace && edge->process.crowd ? log_open(edge, why) : ERR_MEMORY;
+  edge->process.failures = failures_new();
+  bool good = edge->process.pace && edge->process.crowd && edge->process.failures;
+  enum err e = good ? log_file_open(edge->config->log.access, &edge->log_fd, why) : ERR_MEMORY;
   if (!e)
     e = workers_open(edge, handed, why);
   for (int i = 0; !e && i < edge->worker_count; i++)
@@ -385,15 +371,21 @@ static enum err changes_prepare(struct edge *e, struct file *file, const struct 
 enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
   struct worker_change *changes[WORKERS_MAX] = {0};
   struct doors *doors = NULL;
-  enum err err = doors_open(&file->config, e->worker_count, e->doors, NULL, &doors, why);
+  int log_fd;
+  enum err err = log_file_open(file->config.log.access, &log_fd, why);
+  if (err)
+    return err;
+  err = doors_open(&file->config, e->worker_count, e->doors, NULL, &doors, why);
   if (!err)
     err = changes_prepare(e, file, doors, changes);
   if (err) {
     for (int i = 0; i < e->worker_count; i++)
       worker_change_free(changes[i]);
     doors_free(doors);
+    close(log_fd);
     return err;
   }
+  log_file_replace(e->log_fd, log_fd);
   doors_succeed(doors, e->doors);
   for (int i = 0; i < e->worker_count; i++)
     worker_change_send(changes[i]);
@@ -401,6 +393,14 @@ enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
   e->doors = doors;
   e->config = e->process.config = &file->config;
   return OK;
+}
+
+enum err edge_reopen_log(struct edge *e, struct buf *why) {
+  int log_fd;
+  enum err err = log_file_open(e->config->log.access, &log_fd, why);
+  if (!err)
+    log_file_replace(e->log_fd, log_fd);
+  return err;
 }
 
 static void look_whether_stopped(struct timer *t) {
@@ -464,6 +464,7 @@ struct edge *edge_free(struct edge *e) {
   free(e->cells);
   pace_free(e->process.pace);
   crowd_free(e->process.crowd);
+  failures_free(e->process.failures);
   if (e->log_fd >= 0)
     close(e->log_fd);
   free(e);

@@ -35,6 +35,9 @@ bool edge_beats(struct edge *e);
 /* The listening sockets, borrowed; and that another process goes on with them. */
 void edge_sockets(const struct edge *e, struct handed_list *to);
 void edge_hand_over(struct edge *e);
+/* Opens the access log's file again, which has been renamed perhaps. On error it stays with the one
+ * that is open. */
+enum err edge_reopen_log(struct edge *e, struct buf *why) MUST_CHECK;
 /* Lets requests end, then `done` from the loop; with `now` they are cut off. May be called again
  * to hurry. */
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user);

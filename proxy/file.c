@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/privileges.h"
 #include "lib/fleet/endpoint.h"
 #include "lib/fleet/endpoint_rows.h"
+#include "lib/net/address.h"
 #include "lib/option/option.h"
 #include "proxy/config/rows.h"
 
@@ -52,13 +54,61 @@ static void check_pair(struct option_load *l, const struct endpoint_def *first,
                  which);
 }
 
+/* Of load balancers, not of sockets here. */
+static bool trusts_addresses(const struct config *c) {
+  for (char **text = c->trusted_peers; text && *text; text++)
+    if (strcmp(*text, "unix") != 0)
+      return true;
+  return false;
+}
+
+/* A listener where nobody may say for whom he comes would let in nobody. */
+static void check_introductions(struct option_load *l, const struct config *c) {
+  struct option_path listeners = {.key = "listeners"};
+  for (int i = 0; i < c->listener_count; i++) {
+    const struct config_listener *one = &c->listeners[i];
+    struct option_path at = {.up = &listeners, .index = i};
+    if (one->proxy_protocol && one->address && strncmp(one->address, "unix:", 5) != 0 &&
+        !trusts_addresses(c))
+      option_error(l, &at, "proxy_protocol",
+                   "needs \"trusted_peers\": [\"10.0.0.0/8\"], the addresses of the load balancers "
+                   "whose headers are believed");
+  }
+}
+
+static void check_trusted(struct option_load *l, const struct config *c) {
+  struct address_range r;
+  for (char **text = c->trusted_peers; text && *text; text++)
+    if (address_range_parse(*text, &r) != OK)
+      option_error(l, NULL, "trusted_peers",
+                   "\"%s\" is not an address range; allowed is \"10.0.0.0/8\", \"::1\" or \"unix\"",
+                   *text);
+}
+
+static void check_user(struct option_load *l, const struct config *c) {
+  struct privileges_user user;
+  struct buf why = BUF_INIT(1024);
+  bool named = c->user && *c->user, grouped = c->group && *c->group;
+  if (named && privileges_find(c->user, NULL, &user, &why) != OK)
+    option_error(l, NULL, "user", "%s; make it, or leave the option out", why.data ? why.data : "");
+  else if (named && privileges_find(c->user, c->group, &user, &why) != OK)
+    option_error(l, NULL, "group", "%s; make it, or leave the option out",
+                 why.data ? why.data : "");
+  if (grouped && !named)
+    option_error(l, NULL, "group", "a group needs a user; set \"user\" too");
+  buf_free(&why);
+}
+
 static void check_file(struct option_load *l, const struct option_path *at, struct json_t *given,
                        void *object) {
   struct file *f = object;
+  check_user(l, &f->config);
   if (f->config.listener_count == 0 && f->endpoint_count == 0)
     option_error(l, NULL, NULL,
                  "there are neither listeners (for a proxy) nor endpoints (for a scheduler); add "
                  "\"listeners\": [{\"address\": \"127.0.0.1:8443\"}]");
+  check_trusted(l, &f->config);
+  check_introductions(l, &f->config);
   for (int i = 0; i < f->endpoint_count; i++)
     for (int k = 0; k < i; k++)
       check_pair(l, f->endpoints[k], f->endpoints[i]);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/descriptors.h"
 #include "lib/fleet/load.h"
 #include "lib/metrics/exposition.h"
 #include "lib/store/store.h"
@@ -162,6 +163,8 @@ static const struct {
      WCELL(connections_total)},
     {"headrace_tls_handshakes", METRIC_COUNTER, "TLS handshakes completed.", WCELL(tls_handshakes)},
     {"headrace_tls_failures", METRIC_COUNTER, "TLS connections that failed.", WCELL(tls_failures)},
+    {"headrace_client_certificate_failures", METRIC_COUNTER,
+     "TLS connections refused for want of a good client certificate.", WCELL(certificate_failures)},
     {"headrace_http1_requests", METRIC_COUNTER, "HTTP/1 requests read.", WCELL(requests_http1)},
     {"headrace_http2_requests", METRIC_COUNTER, "HTTP/2 requests read.", WCELL(requests_http2)},
     {"headrace_bad_requests", METRIC_COUNTER, "Requests that could not be read.",
@@ -174,6 +177,11 @@ static const struct {
     {"headrace_log_lines_dropped", METRIC_COUNTER,
      "Access log lines that were too long, or could not be written.", WCELL(log_lines_dropped)},
     {"headrace_ejections", METRIC_COUNTER, "Times that a replica was ejected.", WCELL(ejections)},
+    {"headrace_accept_pauses", METRIC_COUNTER,
+     "Times that a listener stopped accepting for want of descriptors.", WCELL(accept_pauses)},
+    {"headrace_connections_missed", METRIC_COUNTER,
+     "Connections to replicas not tried for want of descriptors, ports or memory.",
+     WCELL(connections_missed)},
 };
 
 static void worker_numbers(const struct edge *e, struct exposition *x) {
@@ -199,10 +207,29 @@ static void limits(const struct edge *e, struct exposition *x) {
   }
 }
 
+static void denied(const struct edge *e, struct exposition *x) {
+  exposition_family(x, "headrace_access_denied", METRIC_COUNTER,
+                    "Requests refused by a rule of their endpoint.");
+  for (int rule = 0; rule < ACCESS_RULES; rule++) {
+    int64_t n = 0;
+    for (int k = 0; k < edge_workers(e); k++)
+      n += cell_get(&edge_worker_cell(e, k)->denied[rule]);
+    const char *labels[] = {"rule", access_rule_word((enum access_rule)rule), NULL};
+    exposition_value(x, labels, (double)n);
+  }
+}
+
 static void value(struct exposition *x, const char *name, enum metric_type type, const char *help,
                   double n) {
   exposition_family(x, name, type, help);
   exposition_value(x, NULL, n);
+}
+
+static void descriptor_numbers(struct exposition *x) {
+  value(x, "headrace_descriptors", METRIC_GAUGE, "Open descriptors of this process.",
+        (double)descriptors_open());
+  value(x, "headrace_descriptors_limit", METRIC_GAUGE,
+        "How many it may have; clients get three quarters of them.", (double)descriptors_limit());
 }
 
 static double since_s(const struct store_link *link, bool up) {
@@ -236,6 +263,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
   const struct edge *e = r->edge;
   store_numbers(r->store, &x);
   reload_numbers(r->reloads, &x);
+  descriptor_numbers(&x);
   if (r->scheduler)
     value(&x, "headrace_leader", METRIC_GAUGE, "Whether this scheduler leads.",
           scheduler_leads(r->scheduler));
@@ -244,6 +272,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
           edge_tokens_stale(e));
     worker_numbers(e, &x);
     limits(e, &x);
+    denied(e, &x);
     endpoint_numbers(e, &x);
     statuses(e, &x);
     replicas(e, &x);

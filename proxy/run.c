@@ -14,6 +14,7 @@
 #include "proxy/edge.h"
 #include "proxy/file.h"
 #include "proxy/greeting.h"
+#include "proxy/host.h"
 #include "proxy/run_own.h"
 #include "proxy/upgrade.h"
 #include "scheduler/scheduler.h"
@@ -106,6 +107,7 @@ static enum err signals_open(struct process_parts *p) {
   return signal_open(p, SIGTERM, stop_asked, &p->term) &&
                  signal_open(p, SIGINT, stop_asked, &p->interrupt) &&
                  signal_open(p, SIGHUP, reload_asked, &p->hangup) &&
+                 signal_open(p, SIGUSR1, reopen_asked, &p->reopen) &&
                  signal_open(p, SIGUSR2, upgrade_asked, &p->user2)
              ? OK
              : ERR_MEMORY;
@@ -131,6 +133,8 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
   if (!e)
     e = check_roles(p, p->file, why);
   if (!e)
+    e = host_enter(p->config_path, p->file, why);
+  if (!e)
     e = store_start(p);
   if (!e && (p->roles & RUN_PROXY))
     e = edge_new(p->loop, p->store, &p->file->config, p->id, p->handed, &p->edge, why);
@@ -146,6 +150,9 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
                 p->handed, &p->admin, why);
   if (!e)
     admin_on_reload(p->admin, reload, p);
+  config_forget_keys(&p->file->config);
+  if (!e)
+    log_warnings(p);
   if (!e)
     e = timer_set(p->loop, &p->greet_timer, loop_now(p->loop));
   if (!e && notify_watchdog())
@@ -168,7 +175,7 @@ static void parts_close(struct process_parts *p) {
   if (p->store)
     store_unwatch(p->store, &p->watch);
   store_free(p->store);
-  struct event *const signals[] = {p->term, p->interrupt, p->hangup, p->user2};
+  struct event *const signals[] = {p->term, p->interrupt, p->hangup, p->reopen, p->user2};
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
     if (signals[i])
       event_free(signals[i]);

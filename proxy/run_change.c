@@ -10,6 +10,7 @@
 #include "proxy/admin.h"
 #include "proxy/edge.h"
 #include "proxy/file.h"
+#include "proxy/host.h"
 #include "proxy/run_own.h"
 #include "proxy/upgrade.h"
 #include "scheduler/scheduler.h"
@@ -92,6 +93,15 @@ static enum err reload_try(struct process_parts *p, struct file *new, struct buf
   return e;
 }
 
+void log_warnings(const struct process_parts *p) {
+  if (!p->edge)
+    return;
+  struct buf warnings = BUF_INIT(4096);
+  host_warnings(&p->file->config, &warnings);
+  log_lines("headrace", warnings.data ? warnings.data : "");
+  buf_free(&warnings);
+}
+
 static enum err reload_file(struct process_parts *p, struct buf *why) {
   struct file *new = NULL;
   if (p->stopping) {
@@ -111,6 +121,7 @@ static enum err reload_file(struct process_parts *p, struct buf *why) {
   }
   if (p->file != p->first)
     file_free(p->file);
+  config_forget_keys(&new->config);
   p->file = new;
   return OK;
 }
@@ -133,6 +144,7 @@ bool reload(void *user, struct buf *why) {
   p->reloads.taken++;
   p->reloads.last_us = clock_wall();
   log_line("headrace", "the configuration was read again and is in force");
+  log_warnings(p);
   return true;
 }
 
@@ -142,6 +154,15 @@ void reload_asked(evutil_socket_t fd, short what, void *user) {
   buf_free(&why);
 }
 
+void reopen_asked(evutil_socket_t fd, short what, void *user) {
+  struct process_parts *p = user;
+  struct buf why = BUF_INIT(4096);
+  if (p->edge && edge_reopen_log(p->edge, &why) != OK)
+    log_lines("headrace", why.data ? why.data : "out of memory");
+  else
+    log_line("headrace", "the access log was opened again");
+  buf_free(&why);
+}
 
 static void scheduler_left(void *user) {
 }
@@ -186,9 +207,8 @@ static const char *upgrade_refusal(const struct process_parts *p) {
 
 void upgrade_asked(evutil_socket_t fd, short what, void *user) {
   struct process_parts *p = user;
-  static const char *const names[] = {[RUN_PROXY] = "proxy",
-                                      [RUN_SCHEDULER] = "scheduler",
-                                      [RUN_BOTH] = "run"};
+  static const char *const names[] = {
+      [RUN_PROXY] = "proxy", [RUN_SCHEDULER] = "scheduler", [RUN_BOTH] = "run"};
   const char *const arguments[] = {names[p->roles], "-c", p->config_path, NULL};
   static struct handed_list sockets;
   struct buf text = BUF_INIT(4096);

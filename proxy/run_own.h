@@ -36,20 +36,23 @@ struct process_parts {
   struct handed *handed;   /* until the doors are open */
   struct upgrade *upgrade; /* while another process is getting ready */
   struct report_reloads reloads;
-  struct event *term, *interrupt, *hangup, *user2;
+  struct event *term, *interrupt, *hangup, *reopen, *user2;
   struct timer hurry_timer, greet_timer, leave_timer, watchdog_timer;
   bool stopping, scheduler_left, was_up, was_down;
 };
 
 /* A line on standard error, with the time. */
 void log_line(const char *who, const char *text);
+/* What an operator should know about this host. */
+void log_warnings(const struct process_parts *p);
 /* What the roles need of the file. */
 enum err check_roles(const struct process_parts *p, const struct file *file,
                      struct buf *why) MUST_CHECK;
 
-/* SIGTERM and SIGINT, SIGHUP, SIGUSR2; and POST /reload of the admin. */
+/* SIGTERM and SIGINT, SIGHUP, SIGUSR1, SIGUSR2; and POST /reload of the admin. */
 void stop_asked(evutil_socket_t fd, short what, void *user);
 void reload_asked(evutil_socket_t fd, short what, void *user);
+void reopen_asked(evutil_socket_t fd, short what, void *user);
 void upgrade_asked(evutil_socket_t fd, short what, void *user);
 bool reload(void *user, struct buf *why);
 /* Timers: running requests have had their time; and so has the farewell to the store. */

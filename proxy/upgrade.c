@@ -14,6 +14,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/notify.h"
+#include "lib/base/privileges.h"
 #include "lib/net/handed.h"
 #include "lib/net/loop.h"
 
@@ -117,8 +118,11 @@ static int spawn(const char *const *arguments, const struct handed_list *sockets
   posix_spawnattr_setsigdefault(&attributes, &all);
   char **list = environment(word);
   int error = list ? actions_fill(&actions, lifted, sockets->count + 1) : ENOMEM;
-  if (!error)
+  if (!error) {
+    privileges_pass_on(true); /* to ports below 1024 */
     error = posix_spawn(pid, program, &actions, &attributes, argv, list);
+    privileges_pass_on(false);
+  }
   free(list);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);

@@ -73,6 +73,13 @@ static void accepted(void *user, int fd, const struct sockaddr_storage *peer) {
   client_accept(d->worker, d->client, fd, peer);
 }
 
+static void accept_paused(void *user) {
+  struct worker_door *d = user;
+  cell_add(&d->worker->cell->accept_pauses, 1);
+}
+
+static const struct listener_events door_events = {.accepted = accepted, .paused = accept_paused};
+
 static enum err pools_open(struct worker *w) {
   w->requests = pool_new(sizeof(struct request), KEEP_OBJECTS, 0);
   w->arena_blocks = pool_new(ARENA_BLOCK_BYTES, KEEP_ARENA_BLOCKS, 0);
@@ -159,7 +166,7 @@ static void door_enter(struct worker_thread *t, struct worker_door *d) {
     return;
   }
   for (int i = 0; i < d->count; i++)
-    if (listener_open(t->worker.loop, d->sockets[i], accepted, d, &d->listeners[i]) != OK)
+    if (listener_open(t->worker.loop, d->sockets[i], &door_events, d, &d->listeners[i]) != OK)
       abort(); /* nobody would be let in */
   free(d->sockets);
   d->sockets = NULL;

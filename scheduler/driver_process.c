@@ -98,6 +98,7 @@ static enum err files_for(const struct driver_replica *r, posix_spawn_file_actio
       posix_spawn_file_actions_addopen(actions, 1, r->log_path, O_WRONLY | O_CREAT | O_APPEND,
                                        0644) ||
       posix_spawn_file_actions_adddup2(actions, 1, 2) ||
+      posix_spawn_file_actions_addclosefrom_np(actions, 3) || /* whoever started us has left some */
       (p->directory && posix_spawn_file_actions_addchdir_np(actions, p->directory)))
     return ERR_MEMORY;
   return OK;
@@ -171,9 +172,10 @@ static enum err process_start(struct driver_replica *r, struct buf *why) {
   s->port = ports_take(r->config, &s->lock_fd);
   enum err e = s->port ? OK : ERR_LIMIT;
   if (e)
-    buf_str(
-        why,
-        "no free port in the range port_min to port_max, or its state_directory cannot be written");
+    buf_str(why, errno == EMFILE || errno == ENFILE
+                     ? "no descriptor is left; raise the limit of open files"
+                     : "no free port in the range port_min to port_max, or its state_directory "
+                       "cannot be written");
   snprintf(r->address, sizeof r->address, "%s:%d", r->config->host, s->port);
   snprintf(r->log_path, sizeof r->log_path, "%s/%s.log", r->def->process.log_directory, r->id);
   if (!e)

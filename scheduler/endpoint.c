@@ -162,9 +162,9 @@ static void probe_if_due(struct scheduled_replica *r, usec_t now) {
   if (r->record.state == REPLICA_STARTING && interval > PROBE_STARTING_US)
     interval = PROBE_STARTING_US;
   r->probe_at_us = now + interval;
-  if (probe_start(r->owner->all->loop, r->record.address, def->health_path, def->health_timeout_ms,
-                  probed, r, &r->probe) == OK ||
-      r->record.state != REPLICA_READY)
+  enum err e = probe_start(r->owner->all->loop, r->record.address, def->health_path,
+                           def->health_timeout_ms, probed, r, &r->probe);
+  if (!e || e == ERR_LIMIT || r->record.state != REPLICA_READY)
     return;
   if (++r->unhealthy >= UNHEALTHY_MAX)
     give_up(r, "failed its health checks", now);

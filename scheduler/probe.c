@@ -1,5 +1,6 @@
 #include "scheduler/probe.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,10 @@ enum err probe_start(struct loop *l, const char *address, const char *path, int6
                          "connection: close\r\n\r\n",
                          path, a.storage.ss_family == AF_UNIX ? "localhost" : address);
   p->fd = p->request_len < sizeof p->request ? connect_start(&a) : -1;
+  if (p->fd < 0 && connect_starved(errno)) {
+    probe_free(p);
+    return ERR_LIMIT;
+  }
   if (p->fd >= 0)
     p->event = event_new(l->base, p->fd, EV_WRITE | EV_PERSIST, progress, p);
   if (!p->event || event_add(p->event, NULL) ||

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/pool.h"
+#include "lib/base/wipe.h"
 
 enum { ARENA_ALIGN = 16 };
 
@@ -21,11 +22,14 @@ void arena_init(struct arena *a, struct pool *blocks, size_t limit_bytes) {
 void arena_reset(struct arena *a) {
   while (a->newest) {
     struct arena_block *older = a->newest->older;
-    if (a->newest->from_heap)
-      free(a->newest);
-    else
+    if (a->newest->from_heap) {
+      wipe_free(a->newest);
+    } else {
+      wipe(a->newest->bytes, a->used);
       pool_put(a->blocks, a->newest);
+    }
     a->newest = older;
+    a->used = pool_size(a->blocks) - sizeof *older; /* of older ones nobody knows how much */
   }
   a->used = a->room = a->total = 0;
 }

@@ -21,7 +21,7 @@ struct arena {
 };
 
 void arena_init(struct arena *a, struct pool *blocks, size_t limit_bytes);
-/* Gives everything back; the arena is ready for use again. */
+/* Gives everything back, zeroed; the arena is ready for use again. */
 void arena_reset(struct arena *a);
 /* NULL when the limit or the heap is exhausted. */
 void *arena_alloc(struct arena *a, size_t size) MUST_CHECK;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "lib/base/wipe.h"
+
 enum { STASH_MIN_BYTES = 2048 };
 
 enum err stash_append(struct stash *s, struct slice bytes) {
@@ -12,9 +14,12 @@ enum err stash_append(struct stash *s, struct slice bytes) {
   size_t need = s->len + bytes.len;
   if (need > s->room) {
     size_t room = need < STASH_MIN_BYTES ? STASH_MIN_BYTES : need * 2;
-    char *grown = realloc(s->data, room);
+    char *grown = malloc(room);
     if (!grown)
       return ERR_MEMORY;
+    if (s->len)
+      memcpy(grown, s->data, s->len);
+    wipe_free(s->data);
     s->data = grown;
     s->room = room;
   }
@@ -27,7 +32,9 @@ void stash_drop(struct stash *s, size_t n) {
   s->len -= n;
   if (s->len)
     memmove(s->data, s->data + n, s->len);
-  else if (s->room > STASH_KEEP_BYTES)
+  if (n)
+    wipe(s->data + s->len, n);
+  if (s->len == 0 && s->room > STASH_KEEP_BYTES)
     stash_free(s);
 }
 
@@ -38,6 +45,6 @@ struct slice stash_take(struct stash *s) {
 }
 
 void stash_free(struct stash *s) {
-  free(s->data);
+  wipe_free(s->data);
   *s = (struct stash)STASH_INIT(s->limit_bytes);
 }

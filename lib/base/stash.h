@@ -1,6 +1,6 @@
 /* Bytes that were read and cannot be used yet: the beginning of a head, or what came before its
  * turn. In one piece, since parsers look at whole heads. Bounded by limit_bytes; an empty one that
- * never had anything in it owns no memory. */
+ * never had anything in it owns no memory. What is dropped is zeroed. */
 #pragma once
 
 #include "lib/base/err.h"

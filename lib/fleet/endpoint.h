@@ -78,10 +78,13 @@ struct endpoint_def {
   struct endpoint_route *routes; /* by path prefix on any of the edge's own hosts */
   int route_count;
   enum endpoint_access access;
-  char *owner;          /* private: tokens of this owner ... */
-  char **organisations; /* ... or of one of these may pass */
-  bool pass_token;      /* the Authorization field goes on to the replica */
-  int protocol;         /* enum endpoint_protocol */
+  char *owner;                /* private: tokens of this owner ... */
+  char **organisations;       /* ... or of one of these may pass */
+  char **allow_addresses;     /* address ranges; of each list given, one must hold */
+  char **vpc_endpoints;       /* ids, "vpce-..." */
+  char **client_certificates; /* names in them; "*": any good one */
+  bool pass_token;            /* the Authorization field goes on to the replica */
+  int protocol;               /* enum endpoint_protocol */
   struct endpoint_cors cors;
   int64_t concurrency_max; /* requests at once per replica; 0: unlimited */
   int64_t queue_max_s;     /* how long a request queues when every replica is full */

@@ -154,6 +154,30 @@ static void check_static(struct option_load *l, const struct option_path *at,
   }
 }
 
+static void check_rules(struct option_load *l, const struct option_path *at,
+                        const struct endpoint_def *d) {
+  struct address_range r;
+  for (char **text = d->allow_addresses; text && *text; text++)
+    if (address_range_parse(*text, &r) != OK)
+      option_error(
+          l, at, "allow_addresses",
+          "\"%s\" is not an address range; allowed is \"10.0.0.0/8\", \"2001:db8::/32\" or "
+          "\"unix\"",
+          *text);
+  for (char **id = d->vpc_endpoints; id && *id; id++)
+    if (strncmp(*id, "vpce-", 5) != 0)
+      option_error(l, at, "vpc_endpoints",
+                   "\"%s\" is not the id of a VPC endpoint; allowed is \"vpce-08d2bf15fac5001c9\"",
+                   *id);
+}
+
+static void check_names(struct option_load *l, const struct option_path *at, char *const *names) {
+  for (; names && *names; names++)
+    if (!**names)
+      option_error(l, at, "client_certificates",
+                   "an empty name is nobody's; name one, or \"*\" for any good certificate");
+}
+
 static void check_endpoint(struct option_load *l, const struct option_path *at,
                            struct json_t *given, void *object) {
   struct endpoint_def *d = object;
@@ -166,6 +190,8 @@ static void check_endpoint(struct option_load *l, const struct option_path *at,
     option_error(l, at, NULL,
                  "a private endpoint needs an \"owner\" or \"organisations\", or nobody "
                  "could reach it; or set \"access\"");
+  check_rules(l, at, d);
+  check_names(l, at, d->client_certificates);
   if (d->driver == ENDPOINT_DRIVER_STATIC)
     check_static(l, at, d);
   else if (!d->process.command || !d->process.command[0])
@@ -190,6 +216,18 @@ const struct option_table endpoint_table = {
          .help = "Whose tokens may reach a private endpoint."},
         {"organisations", OPTION_STRINGS, AT(organisations), .standard = "[]",
          .help = "Organisations whose tokens may, too."},
+        {"allow_addresses", OPTION_STRINGS, AT(allow_addresses), .standard = "[]",
+         .help =
+             "Address ranges (\"10.0.0.0/8\", \"2001:db8::/32\", \"unix\") from which alone it may "
+             "be reached: 403 from elsewhere, whatever the token. Empty: from anywhere."},
+        {"vpc_endpoints", OPTION_STRINGS, AT(vpc_endpoints), .standard = "[]",
+         .help =
+             "AWS VPC endpoints (\"vpce-...\") through which alone it may be reached, as the PROXY "
+             "header of a listener with proxy_protocol says. Empty: through any, or none."},
+        {"client_certificates", OPTION_STRINGS, AT(client_certificates), .standard = "[]",
+         .help = "Names (common name, or DNS name or URI as alternative name) of the client "
+                 "certificates with which alone it may be reached; \"*\": any good one. Empty: "
+                 "without, too."},
         {"pass_token", OPTION_BOOL, AT(pass_token), .standard = "false",
          .help = "Whether the Authorization field goes on to the replica."},
         {"protocol", OPTION_WORD, AT(protocol), .words = protocols, .standard = "\"http1\"",

@@ -52,8 +52,9 @@ const struct token *token_set_at(const struct token_set *s, size_t i);
 
 /* Hashes a token as it came in "Authorization: Bearer". Thread-safe. */
 void token_hash(struct slice text, unsigned char hash[TOKEN_HASH_BYTES]);
-/* The token hashed last on a connection: one that comes again costs no hashing. Zeroed is
- * empty; to be forgotten before its memory goes. */
+/* The token hashed last on a connection: one that comes again costs no hashing. It is compared in
+ * a time that depends on its length alone. Zeroed is empty; to be forgotten before its memory
+ * goes. */
 struct token_memo {
   unsigned char hash[TOKEN_HASH_BYTES];
   unsigned char len;
@@ -61,9 +62,9 @@ struct token_memo {
 };
 void token_hash_memo(struct token_memo *m, struct slice text, unsigned char hash[TOKEN_HASH_BYTES]);
 void token_memo_forget(struct token_memo *m);
-/* NULL when unknown or expired at now_s (wall clock). Constant time in the
- * hash's bytes that matter: an index probe by the seeded hash, then a full
- * compare. */
+/* NULL when unknown or expired at now_s (wall clock). Looked up by the whole SHA-256 of what was
+ * sent; no text of a token is there to compare with. What the time of a lookup could tell is of
+ * hashes, from which nobody finds a text that has them. */
 const struct token *token_set_find(const struct token_set *s,
                                    const unsigned char hash[TOKEN_HASH_BYTES], int64_t now_s);
 /* NULL when no token has the name. */

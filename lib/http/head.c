@@ -1,5 +1,6 @@
 #include "lib/http/head.h"
 
+#include "lib/base/wipe.h"
 #include <assert.h>
 #include <string.h>
 
@@ -164,6 +165,16 @@ const struct http_field *http_head_get(const struct http_head *h, enum http_name
     if (h->fields[i].id == id)
       return &h->fields[i];
   return NULL;
+}
+
+void http_head_forget(struct http_head *h, enum http_name id) {
+  if (never_seen(h, id))
+    return;
+  for (int i = 0; i < h->field_count; i++)
+    if (h->fields[i].id == id) {
+      wipe_slice(h->fields[i].value);
+      h->fields[i].value.len = 0;
+    }
 }
 
 struct slice http_head_value(const struct http_head *h, enum http_name id) {

@@ -117,6 +117,8 @@ enum err http_head_add_as(struct http_head *h, enum http_name id, struct slice n
 const struct http_field *http_head_get(const struct http_head *h, enum http_name id);
 /* The value of the first field with that id, SLICE_NONE when absent. */
 struct slice http_head_value(const struct http_head *h, enum http_name id);
+/* Zeroes the values of all fields with that id where they stand, and empties them. */
+void http_head_forget(struct http_head *h, enum http_name id);
 /* Whether a comma-separated list in any field with that id has the element. */
 bool http_head_lists(const struct http_head *h, enum http_name id, struct slice element);
 /* Whether a response's head is followed by another: 1xx, but not the 101 of a tunnel. */

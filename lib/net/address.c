@@ -76,6 +76,45 @@ enum err address_parse(const char *text, struct address *a) {
   return parse_ipv6(host + 1, port, a);
 }
 
+/* Without brackets and port. */
+static enum err host_alone(struct slice text, struct slice *host) {
+  const char *colon = memchr(text.data, ':', text.len), *end = text.data + text.len;
+  *host = text;
+  if (text.data[0] == '[') {
+    const char *bracket = memchr(text.data, ']', text.len);
+    *host = slice_of(text.data + 1, bracket ? (size_t)(bracket - text.data - 1) : 0);
+    colon = bracket && bracket + 1 < end ? bracket + 1 : NULL;
+  } else if (colon && !memchr(colon + 1, ':', (size_t)(end - colon - 1))) {
+    host->len = (size_t)(colon - text.data);
+  } else {
+    colon = NULL;
+  }
+  long long port;
+  if (!colon)
+    return OK;
+  return *colon == ':' && slice_decimal(slice_of(colon + 1, (size_t)(end - colon - 1)), &port)
+             ? OK
+             : ERR_SYNTAX;
+}
+
+enum err address_host_parse(struct slice text, struct sockaddr_storage *out) {
+  struct address a = {0};
+  struct slice host;
+  char copy[ADDRESS_TEXT_BYTES];
+  *out = (struct sockaddr_storage){0};
+  out->ss_family = AF_UNIX;
+  if (slice_equal(text, SLICE("unix")))
+    return OK;
+  enum err e = text.len ? host_alone(text, &host) : ERR_SYNTAX;
+  if (e || host.len == 0 || host.len >= sizeof copy || memchr(host.data, 0, host.len))
+    return ERR_SYNTAX;
+  memcpy(copy, host.data, host.len);
+  copy[host.len] = '\0';
+  e = strchr(copy, ':') ? parse_ipv6(copy, 0, &a) : parse_ipv4(copy, 0, &a);
+  *out = a.storage;
+  return e;
+}
+
 int address_port(const struct sockaddr *sa) {
   if (sa->sa_family == AF_INET)
     return ntohs(((const struct sockaddr_in *)sa)->sin_port);
@@ -142,6 +181,8 @@ bool address_range_has(const struct address_range *r, const struct sockaddr *sa)
   const unsigned char *bytes = NULL;
   if (address_bytes(sa, &bytes) != r->family)
     return false;
+  if (!bytes)
+    return true;
   int whole = r->prefix_bits / 8, rest = r->prefix_bits % 8;
   if (memcmp(bytes, r->bytes, (size_t)whole) != 0)
     return false;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "lib/base/err.h"
+#include "lib/base/slice.h"
 
 enum { ADDRESS_TEXT_BYTES = 128, ADDRESS_KEY_BYTES = 32 };
 
@@ -23,6 +24,9 @@ struct address {
 enum err address_parse(const char *text, struct address *a) MUST_CHECK;
 /* 0 for a Unix socket. */
 int address_port(const struct sockaddr *sa);
+/* An address as X-Forwarded-For has it: "192.0.2.1", "2001:db8::1", "[2001:db8::1]", either with
+ * ":PORT", which is not kept, or "unix". ERR_SYNTAX: none of them. */
+enum err address_host_parse(struct slice text, struct sockaddr_storage *out) MUST_CHECK;
 /* The numeric address without port; "unix" for a Unix socket. */
 void address_peer_text(const struct sockaddr *sa, char *text, size_t room);
 /* What tells one client's network from another's: the IPv4 address, the /64 of an

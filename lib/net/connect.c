@@ -8,6 +8,11 @@
 
 #include "lib/net/address.h"
 
+bool connect_starved(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+         error == EADDRNOTAVAIL;
+}
+
 int connect_start(const struct address *a) {
   int fd = socket(a->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)

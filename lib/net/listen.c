@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/descriptors.h"
 #include "lib/net/address.h"
 #include "lib/net/loop.h"
 
@@ -19,9 +22,10 @@ enum { PAUSE_US = 100 * 1000 };
 struct listener {
   struct loop *loop;
   int fd;
+  int highest; /* descriptor that a client may have */
   struct event *event;
   struct timer pause;
-  accepted_fn accepted;
+  const struct listener_events *events;
   void *user;
 };
 
@@ -117,26 +121,50 @@ static void prepare(int fd, const struct sockaddr_storage *peer) {
   set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
+/* The lowest free number is given out first: when it is above `highest`, all below are in use. */
+static bool has_room(const struct listener *li) {
+  int fd = fcntl(li->fd, F_DUPFD_CLOEXEC, 0);
+  if (fd >= 0)
+    close(fd);
+  return fd >= 0 && fd <= li->highest;
+}
+
+static void pause_on(struct listener *li) {
+  if (timer_set(li->loop, &li->pause, loop_now(li->loop) + PAUSE_US) == OK)
+    event_del(li->event);
+}
+
 static void pause_over(struct timer *t) {
   struct listener *li = container_of(t, struct listener, pause);
-  event_add(li->event, NULL);
+  if (has_room(li))
+    event_add(li->event, NULL);
+  else
+    pause_on(li);
+}
+
+static void pause_begin(struct listener *li) {
+  li->events->paused(li->user);
+  pause_on(li);
 }
 
 static bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-static void accept_some(struct listener *li, int most) {
+static void accept_some(struct listener *li, int most, int highest) {
   for (int i = 0; i < most; i++) {
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
     int fd = accept4(li->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       prepare(fd, &peer);
-      li->accepted(li->user, fd, &peer);
+      li->events->accepted(li->user, fd, &peer);
+      if (fd >= highest) {
+        pause_begin(li);
+        return;
+      }
     } else if (out_of_resources(errno)) {
-      if (timer_set(li->loop, &li->pause, loop_now(li->loop) + PAUSE_US) == OK)
-        event_del(li->event);
+      pause_begin(li);
       return;
     } else if (errno != EINTR && errno != ECONNABORTED) {
       return;
@@ -145,17 +173,19 @@ static void accept_some(struct listener *li, int most) {
 }
 
 static void accept_ready(evutil_socket_t lfd, short what, void *user) {
-  accept_some(user, LISTEN_ACCEPTS_PER_TURN);
+  struct listener *li = user;
+  accept_some(li, LISTEN_ACCEPTS_PER_TURN, li->highest);
 }
 
-enum err listener_open(struct loop *l, int fd, accepted_fn accepted, void *user,
+enum err listener_open(struct loop *l, int fd, const struct listener_events *events, void *user,
                        struct listener **out) {
   struct listener *li = calloc(1, sizeof *li);
   if (!li) {
     close(fd);
     return ERR_MEMORY;
   }
-  *li = (struct listener){.loop = l, .fd = fd, .accepted = accepted, .user = user};
+  *li = (struct listener){.loop = l, .fd = fd, .events = events, .user = user};
+  li->highest = (int)descriptors_for_clients(descriptors_limit()) - 1;
   timer_init(&li->pause, pause_over);
   li->event = event_new(l->base, fd, EV_READ | EV_PERSIST, accept_ready, li);
   if (!li->event || event_add(li->event, NULL)) {
@@ -172,7 +202,7 @@ void listener_redirect(struct listener *li, void *user) {
 
 struct listener *listener_finish(struct listener *li) {
   if (li)
-    accept_some(li, LISTEN_BACKLOG);
+    accept_some(li, LISTEN_BACKLOG, INT_MAX);
   return listener_free(li);
 }
 

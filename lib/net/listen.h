@@ -20,12 +20,19 @@ enum { LISTEN_BACKLOG = 4096, LISTEN_ACCEPTS_PER_TURN = 64 };
  * and the remedy. */
 int listen_socket(const struct address *a, bool again, int mode, struct buf *why);
 
-/* `accepted` owns the descriptor: non-blocking, TCP_NODELAY, keepalive 30/10/3 s. */
-typedef void (*accepted_fn)(void *user, int fd, const struct sockaddr_storage *peer);
-/* Takes over `fd`. Out of descriptors, it pauses for a moment instead of spinning. */
-enum err listener_open(struct loop *l, int fd, accepted_fn accepted, void *user,
+struct listener_events {
+  /* Owns the descriptor: non-blocking, TCP_NODELAY, keepalive 30/10/3 s. */
+  void (*accepted)(void *user, int fd, const struct sockaddr_storage *peer);
+  /* No more is let in until there are descriptors again. */
+  void (*paused)(void *user);
+};
+
+/* Takes over `fd`. When the descriptors for clients are used up (lib/base/descriptors.h), nobody is
+ * accepted any more and no time is spent on it: it is looked 10 times a second whether there are
+ * some again. Who connects meanwhile waits in the socket's queue. */
+enum err listener_open(struct loop *l, int fd, const struct listener_events *events, void *user,
                        struct listener **out) MUST_CHECK;
-/* `accepted` is called with another `user` from now on. */
+/* The events are told to another `user` from now on. */
 void listener_redirect(struct listener *li, void *user);
 /* Closes the socket. Accepts NULL; returns NULL. */
 struct listener *listener_free(struct listener *li);

@@ -12,6 +12,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/dirs.h"
+#include "lib/net/key.h"
 
 enum { DAY_S = 86400, CA_DAYS = 3650, LEAF_DAYS = 365, RENEW_DAYS = 30, SERIAL_BYTES = 16 };
 
@@ -32,25 +33,26 @@ static struct pair pair_read(const char *certificate, const char *key) {
     p.certificate = PEM_read_X509(f, NULL, NULL, NULL);
     fclose(f);
   }
-  f = fopen(key, "re");
-  if (f) {
-    p.key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
-    fclose(f);
-  }
+  p.key = key_read(key);
   return p;
 }
 
 static FILE *file_for(const char *path, int mode) {
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-  return fd >= 0 ? fdopen(fd, "w") : NULL;
+  FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
+  if (f)
+    setvbuf(f, NULL, _IONBF, 0); /* a buffer would keep the key */
+  return f;
 }
 
 static enum err pair_write(const struct pair *p, const char *certificate, const char *key,
                            struct buf *why) {
   FILE *c = file_for(certificate, 0644), *k = file_for(key, 0600);
+  key_wiping(true);
   bool good = c && k && PEM_write_X509(c, p->certificate) == 1 &&
               PEM_write_PrivateKey(k, p->key, NULL, NULL, 0, NULL, NULL) == 1;
   int error = errno;
+  key_wiping(false);
   if (c)
     good = fclose(c) == 0 && good;
   if (k)

@@ -13,6 +13,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
+#include "lib/net/key.h"
 
 enum { TICKET_NAME_BYTES = 16, ALPN_WIRE_BYTES = 256 };
 
@@ -27,9 +28,11 @@ struct tls_context {
   int count;
   unsigned char alpn[ALPN_WIRE_BYTES];
   unsigned alpn_len;
-  pthread_mutex_t lock;      /* of the ticket keys */
-  struct ticket_key keys[2]; /* the one in use, the one before it */
-  EVP_CIPHER *ticket_cipher; /* looked up once: OpenSSL 3 takes its time for that */
+  pthread_mutex_t lock;                     /* of the ticket keys */
+  struct ticket_key keys[2];                /* the one in use, the one before it */
+  X509_STORE *client_cas;                   /* NULL: no client certificate is asked for */
+  unsigned char id[SSL_MAX_SID_CTX_LENGTH]; /* a session of another context is none here */
+  EVP_CIPHER *ticket_cipher;                /* looked up once: OpenSSL 3 takes its time for that */
 };
 
 static enum err fail(struct buf *why, const char *path, const char *what) {
@@ -39,17 +42,6 @@ static enum err fail(struct buf *why, const char *path, const char *what) {
              reason ? ")" : "");
   ERR_clear_error();
   return ERR_TLS;
-}
-
-static bool key_is_text(const char *key) {
-  return strncmp(key, "-----BEGIN", 10) == 0;
-}
-
-static EVP_PKEY *key_read(const char *key) {
-  BIO *bio = key_is_text(key) ? BIO_new_mem_buf(key, -1) : BIO_new_file(key, "r");
-  EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-  BIO_free(bio);
-  return pkey;
 }
 
 static enum err pair_use(SSL_CTX *ctx, const struct tls_pair *pair, struct buf *why) {
@@ -147,6 +139,32 @@ static int ticket_seal(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
   return good ? found : -1;
 }
 
+static enum err cas_load(struct tls_context *c, const char *path, struct buf *why) {
+  if (!path)
+    return OK;
+  ERR_clear_error();
+  c->client_cas = X509_STORE_new();
+  if (!c->client_cas)
+    return ERR_MEMORY;
+  if (X509_STORE_load_file(c->client_cas, path) != 1)
+    return fail(why, path,
+                "no readable PEM certificates of client CAs; check path and permissions");
+  return OK;
+}
+
+static enum err clients_verify(SSL_CTX *ctx, const struct tls_context *c,
+                               const struct tls_settings *s) {
+  if (!c->client_cas)
+    return OK;
+  STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(s->client_ca);
+  if (!names || SSL_CTX_set1_verify_cert_store(ctx, c->client_cas) != 1)
+    return ERR_MEMORY;
+  SSL_CTX_set_client_CA_list(ctx, names);
+  SSL_CTX_set_verify(
+      ctx, SSL_VERIFY_PEER | (s->client_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+  return OK;
+}
+
 static void alpn_wire(struct tls_context *c, char *const *names) {
   for (; names && *names; names++) {
     size_t n = strlen(*names);
@@ -163,9 +181,10 @@ static void context_settings(SSL_CTX *ctx, struct tls_context *c, const struct t
   SSL_CTX_set_min_proto_version(ctx, only_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                               SSL_OP_CLEANSE_PLAINTEXT); /* tokens are in it */
   SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
-  SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"headrace", 8);
+  SSL_CTX_set_session_id_context(ctx, c->id, sizeof c->id);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(ctx, 1); /* a client that resumes gets another one */
   SSL_CTX_set_app_data(ctx, c);
@@ -183,7 +202,9 @@ static enum err pair_add(struct tls_context *c, const struct tls_settings *s,
     return ERR_MEMORY;
   c->contexts[c->count] = ctx;
   context_settings(ctx, c, s);
-  enum err e = pair_use(ctx, pair, why);
+  enum err e = clients_verify(ctx, c, s);
+  if (!e)
+    e = pair_use(ctx, pair, why);
   if (e) {
     SSL_CTX_free(ctx);
     return e;
@@ -196,7 +217,8 @@ enum err tls_context_new(const struct tls_settings *s, struct tls_context **out,
   struct tls_context *c = calloc(1, sizeof *c);
   if (c)
     c->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-  if (!c || !c->ticket_cipher || !key_make(&c->keys[0]) || !key_make(&c->keys[1])) {
+  if (!c || !c->ticket_cipher || !key_make(&c->keys[0]) || !key_make(&c->keys[1]) ||
+      RAND_bytes(c->id, sizeof c->id) != 1) {
     if (c)
       EVP_CIPHER_free(c->ticket_cipher);
     free(c);
@@ -207,6 +229,8 @@ enum err tls_context_new(const struct tls_settings *s, struct tls_context **out,
   enum err e = s->pair_count > 0 && s->pair_count <= TLS_PAIRS_MAX ? OK : ERR_RANGE;
   if (e)
     buf_str(why, "a TLS listener needs 1 to 256 certificates");
+  else
+    e = cas_load(c, s->client_ca, why);
   for (int i = 0; !e && i < s->pair_count; i++)
     e = pair_add(c, s, &s->pairs[i], why);
   if (e)
@@ -221,6 +245,7 @@ struct tls_context *tls_context_free(struct tls_context *c) {
     return NULL;
   for (int i = 0; i < c->count; i++)
     SSL_CTX_free(c->contexts[i]);
+  X509_STORE_free(c->client_cas);
   pthread_mutex_destroy(&c->lock);
   EVP_CIPHER_free(c->ticket_cipher);
   OPENSSL_cleanse(c->keys, sizeof c->keys);
@@ -233,4 +258,70 @@ struct ssl_st *tls_context_accept(struct tls_context *c) {
   if (ssl)
     SSL_set_accept_state(ssl);
   return ssl;
+}
+
+/* The names of a certificate, as far as they are kept. */
+struct names {
+  struct buf text;
+  int count;
+};
+
+static void name_put(struct names *n, enum tls_client_name kind, const unsigned char *text,
+                     int len) {
+  if (len <= 0 || len > TLS_CLIENT_NAME_BYTES_MAX || memchr(text, 0, (size_t)len) ||
+      n->count == TLS_CLIENT_NAMES_MAX)
+    return;
+  char first = (char)kind;
+  buf_add(&n->text, slice_of(&first, 1));
+  buf_add(&n->text, slice_of((const char *)text, (size_t)len));
+  buf_add(&n->text, SLICE("\0"));
+  n->count++;
+}
+
+static void common_names_put(struct names *n, const X509 *leaf) {
+  const X509_NAME *subject = X509_get_subject_name(leaf);
+  for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;) {
+    unsigned char *text = NULL;
+    int len =
+        ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    name_put(n, TLS_NAME_COMMON, text, len);
+    OPENSSL_free(text);
+  }
+}
+
+static void alternative_names_put(struct names *n, const X509 *leaf) {
+  GENERAL_NAMES *all = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+  for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+    int kind;
+    const ASN1_STRING *text = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(all, i), &kind);
+    if (kind == GEN_DNS || kind == GEN_URI)
+      name_put(n, kind == GEN_DNS ? TLS_NAME_DNS : TLS_NAME_URI, ASN1_STRING_get0_data(text),
+               ASN1_STRING_length(text));
+  }
+  GENERAL_NAMES_free(all);
+}
+
+enum err tls_client_names(struct ssl_st *ssl, char **names) {
+  const X509 *leaf = SSL_get0_peer_certificate(ssl);
+  *names = NULL;
+  if (!leaf || SSL_get_verify_result(ssl) != X509_V_OK ||
+      X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0)
+    return OK;
+  struct names n = {BUF_INIT(TLS_CLIENT_NAMES_MAX * (TLS_CLIENT_NAME_BYTES_MAX + 2) + 1), 0};
+  common_names_put(&n, leaf);
+  alternative_names_put(&n, leaf);
+  ERR_clear_error();
+  buf_add(&n.text, SLICE("\0"));
+  if (n.text.failed) {
+    buf_free(&n.text);
+    return ERR_MEMORY;
+  }
+  *names = n.text.data;
+  return OK;
+}
+
+bool tls_client_refused(void) {
+  int reason = ERR_GET_REASON(ERR_peek_last_error());
+  return reason == SSL_R_CERTIFICATE_VERIFY_FAILED ||
+         reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
 }

@@ -337,6 +337,10 @@ static bool wants_to_read(const struct transport *t) {
   return !t->paused && !t->closed && !t->ended && t->may_read;
 }
 
+static size_t read_room(const struct transport *t, size_t scratch) {
+  return t->read_most && t->read_most < scratch ? t->read_most : scratch;
+}
+
 static void read_on(struct transport *t) {
   size_t budget = TRANSPORT_TURN_BYTES;
   char *scratch = t->loop->read_scratch;
@@ -345,9 +349,10 @@ static void read_on(struct transport *t) {
       loop_post(t->loop, &t->read_post);
       return;
     }
-    ssize_t n = recv(t->fd, scratch, LOOP_READ_BYTES, 0);
+    size_t room = read_room(t, LOOP_READ_BYTES);
+    ssize_t n = recv(t->fd, scratch, room, 0);
     budget -= n < 0 ? 0 : (size_t)n < budget ? (size_t)n : budget;
-    if (!take_in(t, scratch, LOOP_READ_BYTES, n < 0 ? -errno : n))
+    if (!take_in(t, scratch, room, n < 0 ? -errno : n))
       return;
   }
 }
@@ -356,13 +361,14 @@ static void read_on(struct transport *t) {
 static void read_together(struct loop *l, int count) {
   struct batch_op ops[BATCH_OPS];
   for (int i = 0; i < count; i++)
-    ops[i] = (struct batch_op){
-        .fd = l->reading[i]->fd, .bytes = l->read_scratch + i * SHARE_BYTES, .len = SHARE_BYTES};
+    ops[i] = (struct batch_op){.fd = l->reading[i]->fd,
+                               .bytes = l->read_scratch + i * SHARE_BYTES,
+                               .len = read_room(l->reading[i], SHARE_BYTES)};
   batch_run(l->batch, ops, count);
   for (int i = 0; i < count; i++) {
     struct transport *t = l->reading[i];
     l->reading[i] = NULL;
-    if (t && !t->ended && take_in(t, ops[i].bytes, SHARE_BYTES, ops[i].result))
+    if (t && !t->ended && take_in(t, ops[i].bytes, ops[i].len, ops[i].result))
       loop_post(l, &t->read_post);
   }
 }

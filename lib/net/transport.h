@@ -24,9 +24,11 @@
 #include "lib/base/chunk.h"
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
+#include "lib/base/stash.h"
 #include "lib/net/loop.h"
 
 struct event;
+struct proxy_header;
 struct transport;
 struct ssl_st;
 
@@ -39,9 +41,12 @@ enum transport_end {
   TRANSPORT_EOF,        /* the peer ended its side in order (TLS: close_notify seen) */
   TRANSPORT_CUT,        /* reset, timed out, or a TLS stream that ended without close_notify */
   TRANSPORT_TLS_FAILED, /* handshake or record failure */
+  TRANSPORT_HEADER_BAD, /* see transport_expect_header: none, a bad one, or not all of it */
 };
 
 struct transport_events {
+  /* After transport_expect_header: it has come. Before all else; valid for the call only. */
+  void (*on_header)(struct transport *t, const struct proxy_header *h);
   /* TLS only: the handshake is complete; transport_alpn is known. Before any on_bytes. */
   void (*on_ready)(struct transport *t);
   void (*on_bytes)(struct transport *t, struct slice bytes);
@@ -51,7 +56,8 @@ struct transport_events {
   void (*on_end)(struct transport *t, enum transport_end end);
 };
 
-/* plain | tls: what becomes of bytes between the socket and the protocols. */
+/* plain | tls, and before them header: what becomes of bytes between the socket and the protocols.
+ */
 struct transport_ops {
   /* Bytes as they were read: hands on what they mean. */
   void (*take)(struct transport *t, struct slice raw);
@@ -70,15 +76,17 @@ struct transport {
   struct loop *loop;
   int fd;
   struct event *event;
-  struct ssl_st *ssl; /* TLS only */
-  struct slice raw;   /* TLS only: what was read and is not yet decrypted */
-  struct chunkq out;  /* bytes (TLS: records) the socket did not take */
-  size_t going;       /* bytes in loop->going_scratch; then `out` is empty */
+  struct ssl_st *ssl;  /* TLS only */
+  struct slice raw;    /* TLS only: what was read and is not yet decrypted */
+  struct stash header; /* what has come of a header that is expected */
+  struct chunkq out;   /* bytes (TLS: records) the socket did not take */
+  size_t going;        /* bytes in loop->going_scratch; then `out` is empty */
   struct post read_post, flush_post;
   struct list ready_node;  /* in loop->readable */
   struct list unsure_node; /* in loop->unsure since unsure_us */
   usec_t unsure_us;
   uint64_t bytes_in, bytes_out; /* on the wire */
+  uint32_t read_most;           /* in one read; 0: as much as fits */
   bool connecting : 1, ready : 1, paused : 1, may_read : 1, may_write : 1;
   bool peer_ended : 1; /* the kernel says that the peer will send no more */
   bool keep_buffered : 1, was_full : 1, write_failed : 1;
@@ -96,6 +104,9 @@ struct transport {
  * connected and on_end(TRANSPORT_CUT) that it failed. */
 enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl,
                         bool connecting, const struct transport_events *events) MUST_CHECK;
+/* Right after transport_open: the peer begins with a PROXY header, before TLS too. How long to wait
+ * for it is the owner's to say. Nothing may be sent before it has come. */
+void transport_expect_header(struct transport *t);
 /* Accepts all bytes; ERR_CLOSED once a write has failed (the chunk pool being
  * exhausted is one reason): then on_end follows from the loop. */
 enum err transport_send(struct transport *t, const struct iovec *iov, int count) MUST_CHECK;

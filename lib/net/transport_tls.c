@@ -138,9 +138,12 @@ static void tls_put(struct transport *t, struct slice gathered, struct slice spa
   transport_put_failed(t);
 }
 
-/* The socket ended without close_notify: somebody may have cut it. */
+/* The socket ended without close_notify: somebody may have cut it. Who connects only to see whether
+ * that works has not failed. */
 static enum transport_end tls_ended(struct transport *t) {
-  return t->ready ? TRANSPORT_CUT : TRANSPORT_TLS_FAILED;
+  if (t->ready)
+    return TRANSPORT_CUT;
+  return SSL_in_before(t->ssl) ? TRANSPORT_EOF : TRANSPORT_TLS_FAILED;
 }
 
 static void tls_goodbye(struct transport *t) {

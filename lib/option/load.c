@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/wipe.h"
 #include "lib/option/option.h"
 #include "lib/option/source.h"
 
@@ -170,6 +171,7 @@ static char *secret_from_file(const char *path) {
   FILE *f = fopen(path, "re");
   if (!f)
     return NULL;
+  setvbuf(f, NULL, _IONBF, 0); /* a buffer would keep it */
   char *text = calloc(1, SECRET_BYTES_MAX + 1);
   size_t n = text ? fread(text, 1, SECRET_BYTES_MAX, f) : 0;
   fclose(f);
@@ -488,8 +490,10 @@ static void strings_free(char **strings) {
 static void free_row(const struct option_row *row, char *object) {
   void *at = object + row->offset;
   int count = row->type >= OPTION_OBJECTS ? *(int *)(object + row->count_offset) : 0;
-  if (row->type == OPTION_STRING || row->type == OPTION_SECRET) {
+  if (row->type == OPTION_STRING) {
     free(*(char **)at);
+  } else if (row->type == OPTION_SECRET) {
+    wipe_free(*(char **)at);
   } else if (row->type == OPTION_STRINGS || row->type == OPTION_PAIRS) {
     strings_free(*(char ***)at);
   } else if (row->type == OPTION_OBJECT) {

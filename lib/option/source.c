@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/wipe.h"
 #include "lib/option/option.h"
 
 enum { PATH_DEPTH_MAX = 16 };
@@ -41,8 +42,15 @@ static void blank_comments(char *p) {
   }
 }
 
+/* So are those in what the JSON library has made of it. */
+__attribute__((constructor)) static void json_memory(void) {
+  json_set_alloc_funcs(malloc, wipe_free);
+}
+
 static enum err read_text(const char *path, struct option_source *s, struct buf *why) {
   FILE *f = fopen(path, "re");
+  if (f)
+    setvbuf(f, NULL, _IONBF, 0);
   s->text = malloc(OPTION_FILE_BYTES_MAX + 1);
   if (!f || !s->text) {
     buf_printf(why, "%s: cannot be read: %s\n", path, strerror(errno));
@@ -98,7 +106,7 @@ enum err option_source_text(const char *label, struct slice text, struct option_
 
 void option_source_close(struct option_source *s) {
   json_decref(s->root);
-  free(s->text);
+  wipe_free(s->text); /* there may be secrets in it */
   s->root = NULL;
   s->text = NULL;
 }

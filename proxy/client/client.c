@@ -8,6 +8,7 @@
 
 #include "lib/base/pool.h"
 #include "lib/net/address.h"
+#include "lib/net/proxy_protocol.h"
 #include "lib/net/tls.h"
 #include "proxy/client/crowd.h"
 #include "proxy/config/config.h"
@@ -33,6 +34,7 @@ void client_door_unref(struct client_door *d) {
 static void client_release(struct post *p) {
   struct client *c = container_of(p, struct client, free_post);
   token_memo_forget(&c->token_memo);
+  identity_forget(&c->identity);
   client_door_unref(c->door);
   pool_put(c->worker->clients, c);
 }
@@ -103,10 +105,21 @@ static bool protocol_start(struct client *c, bool http2) {
   return true;
 }
 
+/* A session that is resumed may be older than its certificate lasts. */
+static bool certificate_take(struct client *c) {
+  const struct client_door *d = c->door;
+  if (!d->asks_certificate)
+    return true;
+  enum err e = tls_client_names(c->transport.ssl, &c->identity.certificate_names);
+  bool missing = !e && d->needs_certificate && !c->identity.certificate_names;
+  cell_add(&c->worker->cell->certificate_failures, missing);
+  return !e && !missing;
+}
+
 static void on_ready(struct transport *t) {
   struct client *c = container_of(t, struct client, transport);
   cell_add(&c->worker->cell->tls_handshakes, 1);
-  if (!protocol_start(c, slice_equal(transport_alpn(t), SLICE("h2"))))
+  if (!certificate_take(c) || !protocol_start(c, slice_equal(transport_alpn(t), SLICE("h2"))))
     client_close(c, false);
 }
 
@@ -136,13 +149,53 @@ static void on_drained(struct transport *t) {
 
 static void on_end(struct transport *t, enum transport_end end) {
   struct client *c = container_of(t, struct client, transport);
-  if (end == TRANSPORT_TLS_FAILED)
+  if (end == TRANSPORT_TLS_FAILED) {
     cell_add(&c->worker->cell->tls_failures, 1);
+    cell_add(&c->worker->cell->certificate_failures, tls_client_refused());
+  }
+  if (end == TRANSPORT_HEADER_BAD)
+    cell_add(&c->worker->cell->limits[LIMIT_PROXY_HEADER], 1);
   if (end != TRANSPORT_EOF || !c->protocol || !c->protocol->ended(c))
     client_close(c, false);
 }
 
+static void peer_take(struct client *c, const struct sockaddr_storage *peer) {
+  c->peer = *peer;
+  address_peer_text((const struct sockaddr *)peer, c->peer_text, sizeof c->peer_text);
+  c->trusted = peer_trusted(c->worker, peer);
+}
+
+/* The header's source is our peer from now on, with the connections that it has already. */
+static bool source_take(struct client *c, const struct sockaddr_storage *source) {
+  peer_take(c, source);
+  if (!peer_counts(c->worker, source))
+    return true;
+  c->counted = crowd_enter(c->worker->process->crowd, (const struct sockaddr *)source,
+                           c->worker->config->address_connections_max);
+  if (!c->counted)
+    cell_add(&c->worker->cell->limits[LIMIT_ADDRESS], 1);
+  return c->counted;
+}
+
+/* Without an internet address (LOCAL, UNKNOWN, a socket of the balancer's own) the connection keeps
+ * its own; but since nobody is named, nobody's X-Forwarded-* are believed. */
+static void on_header(struct transport *t, const struct proxy_header *h) {
+  struct client *c = container_of(t, struct client, transport);
+  bool good = true;
+  c->trusted = false;
+  c->secure = c->secure || h->tls;
+  if (h->aws_vpce_id.len) {
+    c->identity.vpc_endpoint = strndup(h->aws_vpce_id.data, h->aws_vpce_id.len);
+    good = c->identity.vpc_endpoint != NULL;
+  }
+  if (good && !h->local && h->source.ss_family != AF_UNIX)
+    good = source_take(c, &h->source);
+  if (!good)
+    client_close(c, false);
+}
+
 static const struct transport_events client_events = {
+    .on_header = on_header,
     .on_ready = on_ready,
     .on_bytes = on_bytes,
     .on_drained = on_drained,
@@ -161,37 +214,34 @@ static void on_deadline(struct timer *timer) {
   client_close(c, false);
 }
 
-static bool is_trusted(const struct worker *w, const struct sockaddr_storage *peer) {
-  for (int i = 0; i < w->trusted_count; i++)
-    if (address_range_has(&w->trusted[i], (const struct sockaddr *)peer))
-      return true;
-  return false;
-}
-
-/* Behind a peer that is trusted, and on a Unix socket, stand many. */
-static bool counted(const struct worker *w, const struct sockaddr_storage *peer) {
-  return peer->ss_family != AF_UNIX && !is_trusted(w, peer);
-}
-
 static void client_setup(struct client *c, struct worker *w, struct client_door *door,
                          const struct sockaddr_storage *peer) {
   memset(c, 0, sizeof *c);
   c->worker = w;
   c->door = client_door_ref(door);
-  c->peer = *peer;
-  address_peer_text((const struct sockaddr *)peer, c->peer_text, sizeof c->peer_text);
-  c->trusted = is_trusted(w, peer);
-  c->counted = counted(w, peer);
+  c->secure = door->tls != NULL;
+  peer_take(c, peer);
+  c->counted = peer_counts(w, peer);
   list_init(&c->node);
   post_init(&c->free_post, client_release);
   deadline_init(&c->deadline, on_deadline);
 }
 
-static bool connection_admitted(struct worker *w, const struct sockaddr_storage *peer) {
+/* Whose PROXY header would be believed. */
+static bool may_introduce(const struct worker *w, const struct sockaddr_storage *peer) {
+  return peer->ss_family == AF_UNIX || peer_trusted(w, peer);
+}
+
+static bool connection_admitted(struct worker *w, const struct client_door *door,
+                                const struct sockaddr_storage *peer) {
   enum client_limit limit = LIMIT_CONNECTIONS;
+  if (door->proxy_protocol && !may_introduce(w, peer)) {
+    cell_add(&w->cell->limits[LIMIT_PROXY_PEER], 1);
+    return false;
+  }
   if (atomic_fetch_add(&w->process->connections, 1) < w->config->connections_max) {
-    if (!counted(w, peer) || crowd_enter(w->process->crowd, (const struct sockaddr *)peer,
-                                         w->config->address_connections_max))
+    if (!peer_counts(w, peer) || crowd_enter(w->process->crowd, (const struct sockaddr *)peer,
+                                             w->config->address_connections_max))
       return true;
     limit = LIMIT_ADDRESS;
   }
@@ -203,13 +253,13 @@ static bool connection_admitted(struct worker *w, const struct sockaddr_storage 
 /* Nothing was made of it. */
 static void connection_dismissed(struct worker *w, const struct sockaddr_storage *peer) {
   atomic_fetch_sub(&w->process->connections, 1);
-  if (counted(w, peer))
+  if (peer_counts(w, peer))
     crowd_leave(w->process->crowd, (const struct sockaddr *)peer);
 }
 
 void client_accept(struct worker *w, struct client_door *door, int fd,
                    const struct sockaddr_storage *peer) {
-  if (!connection_admitted(w, peer)) {
+  if (!connection_admitted(w, door, peer)) {
     close(fd);
     return;
   }
@@ -229,6 +279,8 @@ void client_accept(struct worker *w, struct client_door *door, int fd,
   deadline_set(w->loop, &c->deadline, loop_now(w->loop) + w->config->head_timeout_s * USEC_PER_S);
   if (transport_open(&c->transport, w->loop, fd, ssl, false, &client_events) != OK)
     client_close(c, false);
+  else if (door->proxy_protocol)
+    transport_expect_header(&c->transport);
 }
 
 struct request *client_request(struct client *c, const struct client_ops *ops, void *self) {
@@ -239,7 +291,8 @@ struct request *client_request(struct client *c, const struct client_ops *ops, v
   r->peer_text = c->peer_text;
   r->local_port = slice_str(c->door->port);
   r->token_memo = &c->token_memo;
-  r->secure = c->door->tls != NULL;
+  r->identity = &c->identity;
+  r->secure = c->secure;
   r->trusted_peer = c->trusted;
   return r;
 }

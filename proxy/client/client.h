@@ -17,6 +17,7 @@
 #include "lib/http/http1.h"
 #include "lib/net/deadline.h"
 #include "lib/net/transport.h"
+#include "proxy/request/peer.h"
 
 struct client;
 struct client_ops;
@@ -30,10 +31,12 @@ enum { CLIENT_PEER_TEXT_BYTES = 64 };
  * them otherwise gets another one, and this one lives until the last of its connections has gone.
  */
 struct client_door {
-  _Atomic int refs;        /* the main thread's, one of each worker, one of each connection */
-  bool http2;              /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
-  char port[8];            /* for X-Forwarded-Port; empty on a Unix socket */
-  struct tls_context *tls; /* NULL: clear text */
+  _Atomic int refs;    /* the main thread's, one of each worker, one of each connection */
+  bool http2;          /* may speak HTTP/2: by ALPN, or in clear by prior knowledge */
+  bool proxy_protocol; /* trusted peers, who alone may come, begin with a PROXY header */
+  bool asks_certificate, needs_certificate; /* of a client, by TLS */
+  char port[8];                             /* for X-Forwarded-Port; empty on a Unix socket */
+  struct tls_context *tls;                  /* NULL: clear text */
 };
 
 /* http1 | http2: what a protocol does with its connection. */
@@ -82,13 +85,16 @@ struct client {
   struct list node;                       /* in worker->open_clients */
   struct deadline deadline;
   struct post free_post;
-  struct sockaddr_storage peer;
+  struct sockaddr_storage peer; /* as the PROXY header says, where there is one */
   char peer_text[CLIENT_PEER_TEXT_BYTES];
-  bool trusted, closed;
+  bool trusted; /* its X-Forwarded-* are believed */
+  bool secure;  /* came by TLS, to us or to who wrote the PROXY header */
+  bool closed;
   bool counted;        /* in the process's crowd */
   bool hurried;        /* finishing in a worker that stops; not yet looked at */
   uint64_t stall_mark; /* transport.bytes_out when the deadline was set for a stalled write */
   struct token_memo token_memo;
+  struct identity identity;
   struct http1_client http1;
   struct http2_session *http2;
 };

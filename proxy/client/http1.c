@@ -6,6 +6,7 @@
  * end, and when it is refused the connection is closed behind the answer. */
 #include <string.h>
 
+#include "lib/base/wipe.h"
 #include "proxy/client/client.h"
 #include "proxy/config/config.h"
 #include "proxy/request/request.h"
@@ -100,6 +101,7 @@ static void start_request(struct client *c, struct http_head *head) {
     client_close(c, false);
     return;
   }
+  http_head_forget(head, HTTP_AUTHORIZATION); /* in what was read; the request has its own */
   cell_add(&c->worker->cell->requests_http1, 1);
   deadline_clear(&c->deadline);
   h->request = r;
@@ -135,6 +137,7 @@ static bool head_within_limits(struct client *c, struct slice in, size_t head_by
   struct slice seen = slice_of(in.data, head_bytes ? head_bytes : in.len);
   if (request_line_bytes(seen) > (size_t)config->request_line_limit_bytes) {
     cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
+    wipe_slice(in); /* nobody has looked for a token */
     refuse(c, HTTP_METHOD_OTHER,
            (struct failure){.status = 414,
                             .type = "invalid_request_error",
@@ -144,6 +147,7 @@ static bool head_within_limits(struct client *c, struct slice in, size_t head_by
   }
   if (seen.len > (size_t)config->head_limit_bytes) {
     cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
+    wipe_slice(in);
     refuse(c, HTTP_METHOD_OTHER, bad_head(ERR_LIMIT));
     return false;
   }
@@ -164,10 +168,12 @@ static size_t read_head(struct client *c, struct slice in) {
   enum err e = http1_parse_request(slice_of(in.data, n), &head);
   if (e == ERR_LIMIT)
     cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
-  if (e)
+  if (e) {
+    wipe_slice(slice_of(in.data, n));
     refuse(c, head.method, bad_head(e));
-  else
+  } else {
     start_request(c, &head);
+  }
   return n;
 }
 
@@ -275,18 +281,21 @@ static void head_begun(struct client *c) {
     deadline_in(c, c->worker->config->head_timeout_s);
 }
 
+/* Of what goes to the stash nothing stays where it was read: there may be a token in it. */
 static void take_in(struct client *c, struct slice bytes) {
   struct stash *stash = &c->http1.stash;
   if (stash->len == 0) {
-    size_t used = consume(c, bytes);
-    if (!c->closed && stash_append(stash, slice_skip(bytes, used)) != OK)
+    struct slice rest = slice_skip(bytes, consume(c, bytes));
+    if (!c->closed && stash_append(stash, rest) != OK)
       client_close(c, false);
+    wipe_slice(rest);
   } else if (stash_append(stash, bytes) != OK) {
     client_close(c, false);
   } else {
     size_t used = consume(c, stash_slice(stash));
     if (!c->closed)
       stash_drop(stash, used);
+    wipe_slice(bytes);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/pool.h"
+#include "lib/base/wipe.h"
 #include "proxy/client/client.h"
 #include "proxy/client/http2.h"
 #include "proxy/config/config.h"
@@ -18,7 +19,9 @@
 
 enum {
   PING_ANSWER_S = 10,
-  CUT_LINGER_S = 1, /* for GOAWAY to be read */
+  CUT_LINGER_S = 1,   /* for GOAWAY to be read */
+  HEADS_AT_ONCE = 16, /* then others have their turn */
+  REST_BYTES_MAX = 2 * LOOP_READ_BYTES,
 };
 
 void http2_session_touch(struct http2_session *s) {
@@ -112,7 +115,9 @@ void http2_session_flush(struct http2_session *s) {
 
 static void session_release(struct post *p) {
   struct http2_session *s = container_of(p, struct http2_session, free_post);
+  s->memory.secret = true; /* nghttp2 remembers fields of heads (RFC 7541, 2.3.2) */
   nghttp2_session_del(s->session);
+  stash_free(&s->rest);
   free(s);
 }
 
@@ -120,8 +125,7 @@ static void flush_run(struct post *p) {
   http2_session_flush(container_of(p, struct http2_session, flush_post));
 }
 
-/* Idle without streams, a ping after silence with them. */
-static void deadline_renew(struct http2_session *s) {
+void http2_session_renew(struct http2_session *s) {
   struct client *c = s->client;
   const struct config *config = c->worker->config;
   int64_t seconds = s->stream_count ? config->ping_after_s : config->idle_timeout_s;
@@ -132,211 +136,12 @@ static void deadline_renew(struct http2_session *s) {
 void http2_stream_free(struct http2_stream *st) {
   struct http2_session *s = st->session;
   list_remove(&st->node);
+  list_remove(&st->begin_node);
   s->stream_count--;
   free(st->answer);
   pool_put(s->client->worker->streams, st);
   if (s->stream_count == 0 && !s->client->closed)
-    deadline_renew(s);
-}
-
-static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
-  struct http2_session *s = user;
-  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-    return 0;
-  struct http2_stream *st = http2_stream_new(s, frame->hd.stream_id);
-  if (!st)
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, st);
-  list_push_back(&s->streams, &st->node);
-  if (s->stream_count++ == 0)
-    deadline_renew(s);
-  return 0;
-}
-
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-                     void *user) {
-  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-  if (frame->hd.type != NGHTTP2_HEADERS || !st || !st->request)
-    return 0;
-  struct slice n = slice_of((const char *)name, name_len);
-  struct slice v = slice_of((const char *)value, value_len);
-  if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-    http2_stream_field(st, n, v);
-  else
-    request_trailer(st->request, &st->request->request_pipe, n, v);
-  return 0;
-}
-
-static void end_of_stream(struct http2_stream *st, const nghttp2_frame *frame) {
-  if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || !st->request)
-    return;
-  st->remote_ended = true;
-  request_body_end(st->request);
-}
-
-static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
-  struct http2_session *s = user;
-  s->heard = true;
-  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-  if (!st)
-    return 0;
-  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-    http2_stream_begin(st, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-  else if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
-    end_of_stream(st, frame);
-  return 0;
-}
-
-static size_t uploads_wait(const struct http2_session *s) {
-  size_t waits = 0;
-  list_each (node, &s->streams) {
-    const struct request *r = container_of(node, struct http2_stream, node)->request;
-    waits += r ? r->request_pipe.queue.len : 0;
-  }
-  return waits;
-}
-
-/* What waits of all uploads: a held one must not stop the others, so a new one gives way. No more
- * can wait than has come (what is replayed was kept, within its own limit), so the streams are not
- * looked through for each frame. */
-static void watch_buffer(struct http2_session *s, struct http2_stream *st, size_t came) {
-  if (came <= s->buffer_room) {
-    s->buffer_room -= came;
-    return;
-  }
-  struct request *r = st->request;
-  if (!r || chunkq_empty(&r->request_pipe.queue))
-    return;
-  size_t waits = uploads_wait(s), limit = (size_t)s->client->worker->config->http2_buffer_bytes;
-  s->buffer_room = waits < limit ? limit - waits : 0;
-  if (waits <= limit)
-    return;
-  cell_add(&s->client->worker->cell->limits[LIMIT_HTTP2_BUFFER], 1);
-  request_fail(r,
-               (struct failure){.status = 503,
-                                .type = "server_error",
-                                .code = "overloaded",
-                                .message = "Too much waits on this connection; open another one.",
-                                .retry_after_s = 1});
-  request_end(r, END_OWN_ANSWER);
-}
-
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
-                   size_t len, void *user) {
-  struct http2_session *s = user;
-  s->heard = true;
-  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, id);
-  nghttp2_session_consume_connection(session, len);
-  if (st)
-    http2_stream_heard(st);
-  if (st && st->request)
-    request_body(st->request, slice_of((const char *)data, len));
-  else
-    nghttp2_session_consume_stream(session, id, len);
-  if (st)
-    watch_buffer(s, st, len);
-  if (st && !st->request)
-    http2_stream_discard(st, len);
-  return 0;
-}
-
-/* Ours are INTERNAL_ERROR, when a replica broke off, and NO_ERROR; the others the client has
- * brought about. */
-static void count_reset(struct http2_session *s, uint32_t code) {
-  if (code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_NO_ERROR || s->verdict.limit != LIMIT_NONE)
-    return;
-  s->verdict = http2_guard_reset(&s->guard, loop_now(s->client->worker->loop));
-}
-
-static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
-  if (frame->hd.type == NGHTTP2_RST_STREAM)
-    count_reset(user, frame->rst_stream.error_code);
-  if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
-      (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
-    struct http2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (st)
-      http2_stream_answered(st);
-  }
-  return 0;
-}
-
-static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user) {
-  struct http2_stream *st = nghttp2_session_get_stream_user_data(session, id);
-  if (!st)
-    return 0;
-  nghttp2_session_set_stream_user_data(session, id, NULL);
-  http2_stream_leave(st);
-  http2_stream_free(st);
-  return 0;
-}
-
-static nghttp2_session_callbacks *callbacks_new(void) {
-  nghttp2_session_callbacks *cb;
-  if (nghttp2_session_callbacks_new(&cb))
-    return NULL;
-  nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
-  nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
-  nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
-  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
-  nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
-  nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-  return cb;
-}
-
-static int session_open(struct http2_session *s) {
-  nghttp2_session_callbacks *cb = callbacks_new();
-  nghttp2_option *option = NULL;
-  int e = cb && nghttp2_option_new(&option) == 0 ? 0 : NGHTTP2_ERR_NOMEM;
-  if (!e) {
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    /* The guard's limits are the narrower ones: it says which it was. */
-    const struct config *config = s->client->worker->config;
-    nghttp2_option_set_max_continuations(option, (size_t)config->http2_continuations_max + 1);
-    nghttp2_option_set_max_settings(option, (size_t)config->http2_settings_max + 1);
-    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
-    e = nghttp2_session_server_new3(&s->session, cb, s, option, &s->memory.hooks);
-  }
-  nghttp2_option_del(option);
-  nghttp2_session_callbacks_del(cb);
-  return e;
-}
-
-static int session_settings(struct http2_session *s) {
-  const struct config *config = s->client->worker->config;
-  nghttp2_settings_entry entries[] = {
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)config->http2_streams_max},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)config->http2_window_bytes},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)config->head_limit_bytes},
-  };
-  int e = nghttp2_submit_settings(s->session, NGHTTP2_FLAG_NONE, entries,
-                                  sizeof entries / sizeof *entries);
-  return e ? e
-           : nghttp2_session_set_local_window_size(s->session, NGHTTP2_FLAG_NONE, 0,
-                                                   (int32_t)config->http2_connection_window_bytes);
-}
-
-bool client_http2_start(struct client *c) {
-  struct http2_session *s = calloc(1, sizeof *s);
-  if (!s)
-    return false;
-  s->client = c;
-  http2_guard_init(&s->guard, c->worker->config);
-  s->head_at = c->deadline.at; /* preface and SETTINGS are due as a head is */
-  s->quiet_at = s->write_at = s->streams_at = s->go_at = USEC_NEVER;
-  http2_memory_init(&s->memory);
-  list_init(&s->streams);
-  post_init(&s->flush_post, flush_run);
-  post_init(&s->free_post, session_release);
-  if (session_open(s) || session_settings(s)) {
-    nghttp2_session_del(s->session);
-    free(s);
-    return false;
-  }
-  c->http2 = s;
-  deadline_renew(s);
-  http2_session_touch(s);
-  return true;
+    http2_session_renew(s);
 }
 
 /* What has arrived is served, and nothing that comes after it. */
@@ -393,36 +198,117 @@ static struct http2_verdict fault_of(ssize_t n) {
                                                         : NGHTTP2_INTERNAL_ERROR};
 }
 
-/* False when the connection cannot go on. */
-static bool take_in(struct http2_session *s, struct slice bytes) {
-  s->verdict = http2_guard_feed(&s->guard, bytes, loop_now(s->client->worker->loop));
+/* What is left of *bytes has to wait for its turn: a client that begins many requests at once shall
+ * not hold up the others for all of them. */
+static bool feed(struct http2_session *s, struct slice *bytes) {
+  struct slice now = *bytes;
+  s->verdict = http2_guard_feed(&s->guard, bytes, HEADS_AT_ONCE, loop_now(s->client->worker->loop));
+  now.len -= bytes->len;
   if (s->verdict.limit != LIMIT_NONE)
     return false;
   s->in_session = true;
-  ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)bytes.data, bytes.len);
+  ssize_t n = nghttp2_session_mem_recv(s->session, (const uint8_t *)now.data, now.len);
   s->in_session = false;
-  if (n < 0)
+  if (n < 0 && s->verdict.limit == LIMIT_NONE)
     s->verdict = fault_of(n);
   return n >= 0;
+}
+
+/* False when the connection cannot go on. Where a token was, or may have been, nothing of what was
+ * read stays. */
+static bool take_in(struct http2_session *s, struct slice *bytes) {
+  struct slice all = *bytes;
+  bool good = feed(s, bytes);
+  if (s->token_came || s->guard.in_head || !good)
+    wipe_slice(slice_of(all.data, all.len - bytes->len));
+  s->token_came = false;
+  if (!s->guard.in_head)
+    s->memory.secret = s->token_kept;
+  return good;
+}
+
+static void put_aside(struct http2_session *s, struct slice rest) {
+  struct client *c = s->client;
+  if (rest.len == 0 || c->closed || s->cut)
+    return;
+  if (stash_append(&s->rest, rest) != OK) {
+    client_close(c, true);
+    return;
+  }
+  transport_pause(&c->transport);
+  loop_post(c->worker->loop, &s->rest_post);
+}
+
+/* After all that has come was read: what was taken back at once costs the replicas nothing. */
+static void begin_requests(struct http2_session *s) {
+  while (!list_empty(&s->beginners))
+    http2_stream_begin(container_of(s->beginners.next, struct http2_stream, begin_node));
+}
+
+static void input(struct http2_session *s, struct slice bytes) {
+  struct client *c = s->client;
+  if (!take_in(s, &bytes)) {
+    cell_add(&c->worker->cell->bad_requests, 1);
+    http2_session_flush(s);
+    return;
+  }
+  begin_requests(s);
+  watch_head(s);
+  if (s->heard) {
+    s->heard = s->ping_sent = false;
+    http2_session_renew(s);
+  }
+  http2_session_touch(s);
+  if (c->worker->stopping && !s->told_to_go && s->stream_count)
+    http2_stop(c);
+  put_aside(s, bytes);
 }
 
 static void http2_bytes(struct client *c, struct slice bytes) {
   struct http2_session *s = c->http2;
   if (s->cut)
     return;
-  if (!take_in(s, bytes)) {
-    cell_add(&c->worker->cell->bad_requests, 1);
-    http2_session_flush(s);
-    return;
+  if (s->rest.len)
+    put_aside(s, bytes);
+  else
+    input(s, bytes);
+  if (s->rest.len) /* a copy, of heads above all */
+    wipe_slice(bytes);
+}
+
+static void rest_run(struct post *p) {
+  struct http2_session *s = container_of(p, struct http2_session, rest_post);
+  struct slice rest = stash_take(&s->rest);
+  transport_resume(&s->client->transport);
+  if (!s->cut)
+    input(s, rest);
+  stash_drop(&s->rest, 0);
+}
+
+bool client_http2_start(struct client *c) {
+  struct http2_session *s = calloc(1, sizeof *s);
+  if (!s)
+    return false;
+  s->client = c;
+  http2_guard_init(&s->guard, c->worker->config);
+  s->head_at = c->deadline.at; /* preface and SETTINGS are due as a head is */
+  s->quiet_at = s->write_at = s->streams_at = s->go_at = USEC_NEVER;
+  http2_memory_init(&s->memory);
+  list_init(&s->streams);
+  list_init(&s->beginners);
+  post_init(&s->flush_post, flush_run);
+  post_init(&s->free_post, session_release);
+  post_init(&s->rest_post, rest_run);
+  s->rest = (struct stash)STASH_INIT(REST_BYTES_MAX);
+  if (http2_session_open(s)) {
+    nghttp2_session_del(s->session);
+    free(s);
+    return false;
   }
-  watch_head(s);
-  if (s->heard) {
-    s->heard = s->ping_sent = false;
-    deadline_renew(s);
-  }
+  c->http2 = s;
+  http2_session_renew(s);
   http2_session_touch(s);
-  if (c->worker->stopping && !s->told_to_go && s->stream_count)
-    http2_stop(c);
+  return true;
 }
 
 static void http2_drained(struct client *c) {
@@ -503,6 +389,7 @@ static void http2_close(struct client *c) {
     http2_stream_free(st);
   }
   post_cancel(&s->flush_post);
+  post_cancel(&s->rest_post);
   loop_post(c->worker->loop, &s->free_post);
 }
 

@@ -1,5 +1,6 @@
-/* The inside of an HTTP/2 client connection: one session, its streams. Shared by
- * http2.c (the session) and http2_stream.c (a stream and its request) only. */
+/* The inside of an HTTP/2 client connection: one session, its streams. Shared by http2.c (the
+ * session), http2_frames.c (what nghttp2 tells) and http2_stream.c (a stream and its request) only.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/slice.h"
+#include "lib/base/stash.h"
 #include "lib/http/head.h"
 #include "lib/net/loop.h"
 #include "proxy/client/http2_guard.h"
@@ -22,12 +24,14 @@ struct http2_session {
   struct nghttp2_session *session;
   struct http2_memory memory;
   struct client *client;
-  struct list streams;
+  struct list streams, beginners; /* whose heads are complete, and that are not begun yet */
   int stream_count;
   /* So many bytes of uploads may come before what waits of them all is added up again. */
   size_t buffer_room;
-  struct post flush_post, free_post;
+  struct post flush_post, free_post, rest_post;
+  struct stash rest; /* what came and has not had its turn */
   struct http2_guard guard;
+  size_t block_bytes;           /* of the field block being read, decoded */
   struct http2_verdict verdict; /* once it is not LIMIT_NONE the connection ends */
   /* When what will be looked at: silence, an unfinished head, output that nobody takes, and the
    * streams that wait for their client. USEC_NEVER: not at all. */
@@ -38,6 +42,8 @@ struct http2_session {
   bool heard;          /* a whole frame, or of a body, since the last look */
   bool told_to_go;     /* that this will be */
   bool cut;            /* the verdict was carried out */
+  bool token_came;     /* with the bytes that are being read */
+  bool token_kept;     /* one may be in nghttp2's memory of fields (RFC 7541, 2.3.2) */
   bool in_session;     /* nghttp2 is on the stack: it must not be called for output */
 };
 
@@ -45,11 +51,10 @@ struct http2_session {
  * session; the request may be over before. */
 struct http2_stream {
   struct http2_session *session;
-  struct list node;
+  struct list node, begin_node; /* of its session's lists */
   int32_t id;
   struct request *request; /* NULL once it is over */
   struct http_head head;   /* while the head arrives; its memory is the request's arena */
-  size_t head_bytes;
   bool too_large, began, remote_ended, answered, closed;
   size_t discarded; /* of the body, after the answer */
   usec_t body_at;   /* the client must have sent more until then; USEC_NEVER: it owes nothing */
@@ -61,6 +66,11 @@ struct http2_stream {
 /* Output is pulled at the end of this turn. */
 void http2_session_touch(struct http2_session *s);
 void http2_session_flush(struct http2_session *s);
+/* Makes nghttp2's session, with our SETTINGS; nghttp2's error, or 0. */
+int http2_session_open(struct http2_session *s);
+/* Something was heard, or the number of streams is another one: the silence is counted anew. Idle
+ * without streams, a ping after silence with them. */
+void http2_session_renew(struct http2_session *s);
 /* The streams are looked at then, or sooner. */
 void http2_session_look(struct http2_session *s, usec_t at);
 
@@ -69,8 +79,10 @@ struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id);
 void http2_stream_free(struct http2_stream *st);
 /* A field of the request head, pseudo-fields too. */
 void http2_stream_field(struct http2_stream *st, struct slice name, struct slice value);
-/* The head is complete: the request starts walking. */
-void http2_stream_begin(struct http2_stream *st, bool ended);
+/* The head is complete. The request begins to walk by http2_stream_begin, which does nothing for
+ * one that has begun already or is not to. */
+void http2_stream_head(struct http2_stream *st, bool ended);
+void http2_stream_begin(struct http2_stream *st);
 /* The client has gone, or has reset the stream: so does its request. */
 void http2_stream_leave(struct http2_stream *st);
 /* More of the body has come. */

@@ -29,27 +29,25 @@ static struct http2_verdict wrong(uint32_t code) {
 static const char preface[HTTP2_PREFACE_BYTES + 1] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 void http2_guard_init(struct http2_guard *g, const struct config *config) {
-  *g = (struct http2_guard){.config = config, .left = HTTP2_PREFACE_BYTES};
-}
-
-/* False when nothing is left of it. */
-static bool draw(struct http2_allowance *a, usec_t now, int64_t burst, int64_t per_s) {
-  usec_t each = USEC_PER_S / per_s, from = a->full_at > now ? a->full_at : now;
-  if (from + each - now > burst * each)
-    return false;
-  a->full_at = from + each;
-  return true;
+  *g = (struct http2_guard){
+      .limits = {.resets_burst = (int32_t)config->http2_resets_burst,
+                 .resets_per_s = (int32_t)config->http2_resets_per_s,
+                 .control_burst = (int32_t)config->http2_control_burst,
+                 .control_per_s = (int32_t)config->http2_control_per_s,
+                 .continuations_max = (int32_t)config->http2_continuations_max,
+                 .settings_max = (int32_t)config->http2_settings_max},
+      .left = HTTP2_PREFACE_BYTES,
+  };
 }
 
 struct http2_verdict http2_guard_reset(struct http2_guard *g, usec_t now) {
-  bool good = draw(&g->resets, now, g->config->http2_resets_burst, g->config->http2_resets_per_s);
-  return good ? fine : calm(LIMIT_HTTP2_RESETS);
+  usec_t wait = allowance_draw(&g->resets, now, g->limits.resets_burst, g->limits.resets_per_s);
+  return wait ? calm(LIMIT_HTTP2_RESETS) : fine;
 }
 
 static struct http2_verdict control(struct http2_guard *g, usec_t now) {
-  bool good =
-      draw(&g->control, now, g->config->http2_control_burst, g->config->http2_control_per_s);
-  return good ? fine : calm(LIMIT_HTTP2_CONTROL);
+  usec_t wait = allowance_draw(&g->control, now, g->limits.control_burst, g->limits.control_per_s);
+  return wait ? calm(LIMIT_HTTP2_CONTROL) : fine;
 }
 
 /* nghttp2 takes a stream that was left out for one that is closed, and says nothing (RFC 9113,
@@ -72,12 +70,12 @@ static struct http2_verdict head(struct http2_guard *g, const struct frame *f) {
 }
 
 static struct http2_verdict continuation(struct http2_guard *g) {
-  bool good = ++g->continuations <= g->config->http2_continuations_max;
+  bool good = ++g->continuations <= g->limits.continuations_max;
   return good ? fine : calm(LIMIT_HTTP2_CONTINUATIONS);
 }
 
 static struct http2_verdict settings(struct http2_guard *g, const struct frame *f, usec_t now) {
-  if (f->length > (uint64_t)g->config->http2_settings_max * SETTING_BYTES)
+  if (f->length > (uint64_t)g->limits.settings_max * SETTING_BYTES)
     return calm(LIMIT_HTTP2_SETTINGS);
   return control(g, now);
 }
@@ -125,26 +123,28 @@ static void frame_over(struct http2_guard *g) {
     g->in_head = false;
 }
 
-struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice bytes, usec_t now) {
+struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice *bytes,
+                                      unsigned heads_most, usec_t now) {
   struct http2_verdict v = fine;
-  while (bytes.len && v.limit == LIMIT_NONE) {
+  unsigned before = g->heads;
+  while (bytes->len && v.limit == LIMIT_NONE && g->heads - before < heads_most) {
     size_t want = g->left ? g->left : HTTP2_FRAME_HEAD_BYTES - g->have;
-    size_t n = bytes.len < want ? bytes.len : want;
-    if (!g->began && memcmp(bytes.data, preface + HTTP2_PREFACE_BYTES - g->left, n) != 0) {
+    size_t n = bytes->len < want ? bytes->len : want;
+    if (!g->began && memcmp(bytes->data, preface + HTTP2_PREFACE_BYTES - g->left, n) != 0) {
       return wrong(NGHTTP2_PROTOCOL_ERROR);
     } else if (g->left) {
       g->left -= n;
       if (g->left == 0)
         frame_over(g);
     } else {
-      memcpy(g->frame_head + g->have, bytes.data, n);
+      memcpy(g->frame_head + g->have, bytes->data, n);
       g->have += n;
       if (g->have == HTTP2_FRAME_HEAD_BYTES)
         v = frame_head_read(g, now);
       if (g->have == 0 && g->left == 0)
         frame_over(g);
     }
-    bytes = slice_skip(bytes, n);
+    *bytes = slice_skip(*bytes, n);
   }
   return v;
 }

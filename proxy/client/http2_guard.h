@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/base/allowance.h"
 #include "lib/base/clock.h"
 #include "lib/base/slice.h"
 #include "proxy/request/cells.h"
@@ -16,20 +17,20 @@ struct config;
 
 enum { HTTP2_PREFACE_BYTES = 24, HTTP2_FRAME_HEAD_BYTES = 9 };
 
-/* A stock that is drawn on one by one and comes back at a rate; when it will be full again. */
-struct http2_allowance {
-  usec_t full_at;
-};
-
 /* Why the connection must end; LIMIT_NONE: it may go on. */
 struct http2_verdict {
   enum client_limit limit;
   uint32_t code; /* for GOAWAY */
 };
 
+/* Of the configuration that was in force when the connection came: it lives shorter than that. */
+struct http2_guard_limits {
+  int32_t resets_burst, resets_per_s, control_burst, control_per_s, continuations_max, settings_max;
+};
+
 struct http2_guard {
-  const struct config *config;
-  struct http2_allowance resets, control;
+  struct http2_guard_limits limits;
+  struct allowance resets, control;
   unsigned char frame_head[HTTP2_FRAME_HEAD_BYTES];
   size_t have, left;         /* of frame_head; of the preface or the frame's payload to come */
   bool began;                /* the preface has come */
@@ -41,9 +42,10 @@ struct http2_guard {
   uint32_t gap_from, gap_to; /* the last streams left out: they may not be opened any more */
 };
 
-/* `config` must outlive it. */
 void http2_guard_init(struct http2_guard *g, const struct config *config);
-/* More bytes of the connection, from its preface on. */
-struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice bytes, usec_t now);
+/* More bytes of the connection, from its preface on. Stops behind the frame head of the last of
+ * `heads_most` field blocks that begin; *bytes is what it has not looked at. */
+struct http2_verdict http2_guard_feed(struct http2_guard *g, struct slice *bytes,
+                                      unsigned heads_most, usec_t now);
 /* The client has made us reset a stream. */
 struct http2_verdict http2_guard_reset(struct http2_guard *g, usec_t now);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "lib/base/wipe.h"
+
 enum {
   ROOM_FROM_BYTES = 16 * 1024, /* what is as large as this is a frame's room */
   ROOM_BYTES = 20 * 1024,
@@ -30,7 +32,7 @@ static void give(void *p, void *user) {
   if (!p) /* mostly */
     return;
   if (p != m->room) {
-    free(p);
+    m->secret ? wipe_free(p) : free(p);
     return;
   }
   munmap(p, ROOM_BYTES);
@@ -55,6 +57,7 @@ static void *resize(void *p, size_t size, void *user) {
 
 void http2_memory_init(struct http2_memory *m) {
   m->room = NULL;
+  m->secret = false;
   m->hooks = (nghttp2_mem){
       .mem_user_data = m, .malloc = take, .free = give, .calloc = take_zeroed, .realloc = resize};
 }

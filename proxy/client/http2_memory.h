@@ -6,10 +6,12 @@
 #pragma once
 
 #include <nghttp2/nghttp2.h>
+#include <stdbool.h>
 
 struct http2_memory {
   nghttp2_mem hooks; /* for nghttp2_session_server_new3 */
   void *room;        /* the mapping; NULL: there is none */
+  bool secret;       /* fields of heads are freed now: they are zeroed before */
 };
 
 /* `m` must outlive the session. */

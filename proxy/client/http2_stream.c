@@ -13,7 +13,6 @@
 enum {
   FIELDS_AT_FIRST = 16,
   DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants */
-  FIELD_OVERHEAD_BYTES = 32,        /* how SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
 };
 
 static const struct client_ops stream_ops;
@@ -38,6 +37,7 @@ struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id) {
   st->id = id;
   st->body_at = st->write_at = USEC_NEVER;
   list_init(&st->node);
+  list_init(&st->begin_node);
   struct request *r = st->request = client_request(c, &stream_ops, st);
   struct http_field *fields =
       r ? arena_alloc(&r->arena, FIELDS_AT_FIRST * sizeof(struct http_field)) : NULL;
@@ -84,8 +84,7 @@ static void pseudo_field(struct http2_stream *st, struct slice name, struct slic
 
 void http2_stream_field(struct http2_stream *st, struct slice name, struct slice value) {
   const struct config *config = st->session->client->worker->config;
-  st->head_bytes += name.len + value.len + FIELD_OVERHEAD_BYTES;
-  if (st->head_bytes > (size_t)config->head_limit_bytes)
+  if (st->session->block_bytes > (size_t)config->head_limit_bytes)
     st->too_large = true;
   if (st->too_large)
     return;
@@ -158,27 +157,36 @@ static void refuse_large(struct http2_stream *st) {
                        .message = "The request has too many or too large header fields."});
 }
 
-void http2_stream_begin(struct http2_stream *st, bool ended) {
+void http2_stream_head(struct http2_stream *st, bool ended) {
   struct request *r = st->request;
   cell_add(&st->session->client->worker->cell->requests_http2, 1);
-  st->began = true;
   st->remote_ended = ended;
   if (!ended)
     http2_stream_heard(st);
   bool good = head_complete(&st->head, ended);
   r->head = st->head;
+  if (good && !st->too_large) {
+    list_push_back(&st->session->beginners, &st->begin_node);
+    return;
+  }
+  st->began = true;
   if (st->too_large)
     refuse_large(st);
-  else if (!good)
+  else
     request_refuse(r, (struct failure){.status = 400,
                                        .type = "invalid_request_error",
                                        .code = "bad_request",
                                        .message = "The request is not valid HTTP/2."});
-  else {
-    if (ended)
-      request_body_end(r);
-    request_begin(r);
-  }
+}
+
+void http2_stream_begin(struct http2_stream *st) {
+  if (list_empty(&st->begin_node))
+    return;
+  list_remove(&st->begin_node);
+  st->began = true;
+  if (st->remote_ended)
+    request_body_end(st->request);
+  request_begin(st->request);
 }
 
 /* Of the answer. */

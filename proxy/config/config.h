@@ -11,6 +11,12 @@ struct config_certificate {
   char *key;         /* PEM file, or env:NAME / file:PATH of PEM text */
 };
 
+enum config_client_certificates {
+  CONFIG_CERTIFICATES_OFF,
+  CONFIG_CERTIFICATES_OPTIONAL,
+  CONFIG_CERTIFICATES_REQUIRED,
+};
+
 struct config_listener {
   char *address; /* "127.0.0.1:8443", "[::]:443", "*:80" (both families) or "unix:PATH" */
   bool tls;
@@ -23,6 +29,9 @@ struct config_listener {
   char **alpn;                 /* "h2", "http/1.1"; what is offered, in order of preference */
   bool http2;                  /* cleartext: accept HTTP/2 by prior knowledge */
   int64_t mode;                /* Unix sockets: file mode, 0600 */
+  int client_certificates;     /* enum config_client_certificates: whether clients show one */
+  char *client_ca;             /* PEM file: who issues good ones */
+  bool proxy_protocol;         /* trusted peers begin with a PROXY header, others may not come */
 };
 
 struct config_log {
@@ -47,16 +56,22 @@ struct config_redis {
   char *sentinel_user, *sentinel_password;
 };
 
+/* Once they are in use: private keys that are here as text are zeroed. */
+struct config;
+void config_forget_keys(struct config *c);
+
 struct config {
   int64_t workers;               /* 0: one a core */
   char *domain;                  /* endpoints answer at <endpoint>.<domain> */
   int64_t drain_s, drain_idle_s; /* 60, 2: of a process that stops, and of its idle connections */
   struct config_listener *listeners;
   int listener_count;
+  char *user, *group; /* whom the process becomes; empty: it stays who it is */
+  bool no_new_privileges, core_dumps;
   struct config_log log;
   struct config_admin admin;
   char *token_file;
-  char **trusted_peers; /* address ranges whose X-Forwarded-* are believed */
+  char **trusted_peers; /* address ranges whose X-Forwarded-* and PROXY headers are believed */
 
   char **model_hosts;             /* where the body's model picks the endpoint */
   int64_t model_body_limit_bytes; /* how much of the body is read for that */
@@ -80,6 +95,7 @@ struct config {
   int64_t http2_settings_max;                       /* 32 a frame */
   int64_t connections_max;                          /* clients in all, a process */
   int64_t address_connections_max;                  /* of one client network */
+  int64_t auth_failures_burst, auth_failures_per_s; /* 100, 10: of an address, of a token */
   int64_t ping_after_s;                             /* 30: HTTP/2 silence with requests pending */
   int64_t body_limit_bytes;                         /* 0: none, unless the endpoint says */
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/wipe.h"
 #include "lib/net/address.h"
 #include "lib/option/option.h"
 #include "proxy/config/config.h"
@@ -38,17 +39,35 @@ static void check_address(struct option_load *l, const struct option_path *at, c
         text);
 }
 
-static void check_readable(struct option_load *l, const struct option_path *at, const char *path) {
+static void check_readable(struct option_load *l, const struct option_path *at, const char *key,
+                           const char *path) {
   FILE *f = fopen(path, "re");
   X509 *leaf = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
   if (!f)
-    option_error(l, at, "certificates",
-                 "the certificate %s cannot be read; check path and permissions", path);
+    option_error(l, at, key, "the certificate %s cannot be read; check path and permissions", path);
   else if (!leaf)
-    option_error(l, at, "certificates", "%s holds no PEM certificate", path);
+    option_error(l, at, key, "%s holds no PEM certificate", path);
   X509_free(leaf);
   if (f)
     fclose(f);
+}
+
+static void check_clients(struct option_load *l, const struct option_path *at,
+                          const struct config_listener *c) {
+  bool asks = c->client_certificates != CONFIG_CERTIFICATES_OFF;
+  bool has_ca = c->client_ca && *c->client_ca;
+  if (asks && !c->tls)
+    option_error(l, at, "client_certificates", "are shown by TLS only; set \"tls\": true");
+  if (asks && !has_ca)
+    option_error(l, at, "client_certificates",
+                 "needs \"client_ca\", the PEM file of those who issue good ones");
+  if (!asks && has_ca)
+    option_error(
+        l, at, "client_ca",
+        "nobody is asked for a certificate; set \"client_certificates\" to \"optional\" or "
+        "\"required\", or remove it");
+  if (asks && has_ca)
+    check_readable(l, at, "client_ca", c->client_ca);
 }
 
 static void check_listener(struct option_load *l, const struct option_path *at,
@@ -57,7 +76,8 @@ static void check_listener(struct option_load *l, const struct option_path *at,
   if (c->address)
     check_address(l, at, "address", c->address);
   for (int i = 0; i < c->certificate_count; i++)
-    check_readable(l, at, c->certificates[i].certificate);
+    check_readable(l, at, "certificates", c->certificates[i].certificate);
+  check_clients(l, at, c);
   for (char **name = c->alpn; name && *name; name++)
     if (strcmp(*name, "h2") != 0 && strcmp(*name, "http/1.1") != 0)
       option_error(l, at, "alpn", "\"%s\" is not spoken here; allowed is \"h2\", \"http/1.1\"",
@@ -65,6 +85,10 @@ static void check_listener(struct option_load *l, const struct option_path *at,
 }
 
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+static const char *const certificate_words[] = {[CONFIG_CERTIFICATES_OFF] = "off",
+                                                [CONFIG_CERTIFICATES_OPTIONAL] = "optional",
+                                                [CONFIG_CERTIFICATES_REQUIRED] = "required",
+                                                NULL};
 
 static const struct option_table self_signed_table = {
     sizeof(struct config_listener),
@@ -99,6 +123,15 @@ static const struct option_table listener_table = {
          .help = "Clear text: HTTP/2 by prior knowledge is accepted too."},
         {"mode", OPTION_OCTAL, IN(listener, mode), .standard = "\"0600\"",
          .help = "Mode of a Unix socket's file."},
+        {"client_certificates", OPTION_WORD, IN(listener, client_certificates),
+         .words = certificate_words, .standard = "\"off\"",
+         .help = "TLS: whether clients are asked for a certificate. A bad one ends the handshake; "
+                 "with required, so does none. Endpoints say whom they let in."},
+        {"client_ca", OPTION_STRING, IN(listener, client_ca), .standard = "\"\"",
+         .help = "PEM file of the CAs that issue good ones."},
+        {"proxy_protocol", OPTION_BOOL, IN(listener, proxy_protocol), .standard = "false",
+         .help = "Each connection begins with a PROXY header (v1 or v2), before TLS: it comes from "
+                 "one of trusted_peers or, on a Unix socket, from anybody. Others are closed."},
         {NULL},
     },
     check_listener};
@@ -106,8 +139,9 @@ static const struct option_table listener_table = {
 static const struct option_table log_table = {
     sizeof(struct config_log),
     (const struct option_row[]){
-        {"access", OPTION_STRING, IN(log, access), .standard = "\"-\"", .reload = OPTION_RESTART,
-         .help = "Access log, JSON lines: a path, \"-\" (standard output) or \"\" (off)."},
+        {"access", OPTION_STRING, IN(log, access), .standard = "\"-\"",
+         .help = "Access log, JSON lines: a path, \"-\" (standard output) or \"\" (off). Opened "
+                 "again at each reload and at SIGUSR1."},
         {NULL},
     },
     NULL};
@@ -166,7 +200,8 @@ static const struct option_table client_table = {
         WHOLE("write_stall_s", write_stall_s, 1, DAY_S, "s", "30",
               "A client that takes nothing for this long is cut off."),
         WHOLE("head_limit_bytes", head_limit_bytes, 1024, 65536, "bytes", "32768",
-              "Largest request head; more is 431."),
+              "Largest request head; more is 431, four times as much the end of an HTTP/2 "
+              "connection."),
         WHOLE("head_fields_max", head_fields_max, 8, 1000, NULL, "100",
               "Most fields in a request head; more is 431."),
         WHOLE("request_line_limit_bytes", request_line_limit_bytes, 256, 65536, "bytes", "16384",
@@ -198,6 +233,12 @@ static const struct option_table client_table = {
             "address_connections_max", address_connections_max, 1, 10000000, NULL, "10000",
             "Connections of one client address (IPv6: /64); more are closed at once. trusted_peers "
             "may have more."),
+        WHOLE("auth_failures_burst", auth_failures_burst, 0, 1000000, NULL, "100",
+              "Requests without a good token, of one client address (IPv6: /64) and of one bad "
+              "token, "
+              "answered 401 at once; more are 429. A good token always passes. 0 is no limit."),
+        WHOLE("auth_failures_per_s", auth_failures_per_s, 1, 1000000, "1/s", "10",
+              "How many of them come back a second."),
         WHOLE("ping_after_s", ping_after_s, 1, 3600, "s", "30",
               "HTTP/2: a client silent for this long, with requests pending, is asked whether it "
               "lives."),
@@ -376,6 +417,19 @@ const struct option_row config_rows[CONFIG_ROWS] = {
         "way."),
     {"domain", OPTION_STRING, AT(domain), .standard = "\"localhost\"", .reload = OPTION_RESTART,
      .help = "Endpoints answer at <endpoint>.<domain>."},
+    {"user", OPTION_STRING, AT(user), .standard = "\"\"", .reload = OPTION_RESTART,
+     .help = "Whom a process started by root becomes before it opens anything, keeping only the "
+             "right to ports below 1024; \"\": it stays who it is."},
+    {"group", OPTION_STRING, AT(group), .standard = "\"\"", .reload = OPTION_RESTART,
+     .help = "Its group; \"\": the user's own."},
+    {"no_new_privileges", OPTION_BOOL, AT(no_new_privileges), .standard = "true",
+     .reload = OPTION_RESTART,
+     .help = "Neither the process nor what it starts gains rights by setuid or file capabilities. "
+             "Containers started without root (podman's newuidmap) need false."},
+    {"core_dumps", OPTION_BOOL, AT(core_dumps), .standard = "false", .reload = OPTION_RESTART,
+     .help =
+         "Whether a crash may leave a core file, which holds tokens and keys, and a debugger of "
+         "the same user may look."},
     {"listeners", OPTION_OBJECTS, AT(listeners), AT(listener_count), .table = &listener_table,
      .help = "Where clients connect."},
     {"log", OPTION_OBJECT, AT(log), .table = &log_table, .help = "Logs."},
@@ -386,7 +440,9 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .help =
          "Access tokens of the memory store, as SHA-256 only; changes are noticed within 250 ms."},
     {"trusted_peers", OPTION_STRINGS, AT(trusted_peers), .standard = "[]",
-     .help = "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed."},
+     .help =
+         "Address ranges (\"10.0.0.0/8\", \"unix\") whose X-Forwarded-* fields are believed, and "
+         "PROXY headers at listeners with proxy_protocol."},
     {"model_routing", OPTION_OBJECT, 0, .table = &model_table,
      .help = "Routing by the model that a body names."},
     {"client", OPTION_OBJECT, 0, .table = &client_table, .help = "Limits of the client side."},
@@ -396,3 +452,10 @@ const struct option_row config_rows[CONFIG_ROWS] = {
      .help = "The side of the model servers."},
     {"store", OPTION_OBJECT, 0, .table = &store_table, .help = "Where proxy and scheduler meet."},
 };
+
+void config_forget_keys(struct config *c) {
+  for (int i = 0; i < c->listener_count; i++)
+    for (int k = 0; k < c->listeners[i].certificate_count; k++)
+      if (strncmp(c->listeners[i].certificates[k].key, "-----BEGIN", 10) == 0)
+        wipe_text(c->listeners[i].certificates[k].key);
+}

@@ -5,4 +5,4 @@
 
 /* Without end row: proxy/file.c puts them together with the other parts of the file. */
 extern const struct option_row config_rows[];
-enum { CONFIG_ROWS = 14 };
+enum { CONFIG_ROWS = 18 };

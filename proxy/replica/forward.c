@@ -36,7 +36,7 @@ bool forward_goes_on(const struct request *r, const struct http_field *f) {
   case HTTP_X_FORWARDED_FOR:
     return false;
   case HTTP_AUTHORIZATION:
-    return r->endpoint->def->pass_token;
+    return r->endpoint->def->pass_token && f->value.len;
   default:
     if (forwarding(f->id) && !r->trusted_peer)
       return false;

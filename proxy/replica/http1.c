@@ -53,6 +53,8 @@ static void answer_over(struct replica_connection *rc) {
 static void answer_credit(struct pipe *p, size_t n) {
   struct request *r = p->source_self;
   struct replica_connection *rc = r->lease;
+  if (rc && n)
+    rc->link.transport.read_most = 0;
   if (rc && rc->link.transport.paused && !pipe_full(p))
     transport_resume(&rc->link.transport);
 }
@@ -107,13 +109,19 @@ static size_t read_head(struct replica_connection *rc, struct slice in) {
   return n;
 }
 
+/* Whether enough waits for the client; for one that has not taken anything yet that is little. */
+static bool far_ahead(const struct replica_connection *rc, const struct pipe *p) {
+  size_t most = rc->link.transport.read_most;
+  return pipe_full(p) || (most && p->queue.len >= most / 2);
+}
+
 static void body_bytes(struct replica_connection *rc, struct slice span) {
   struct request *r = rc->request;
   if (pipe_write(&r->response_pipe, span) != OK) {
     broke_in_body(rc);
     return;
   }
-  if (rc->request == r && pipe_full(&r->response_pipe))
+  if (rc->request == r && far_ahead(rc, &r->response_pipe))
     transport_pause(&rc->link.transport);
 }
 

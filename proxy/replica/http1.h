@@ -32,6 +32,7 @@ struct replica_connection {
 };
 
 enum {
+  REPLICA_FIRST_READ_BYTES = 16384, /* until an HTTP/2 client has taken some of the answer */
   REPLICA_HEAD_BYTES_MAX = 64 * 1024,
   REPLICA_STASH_BYTES_MAX = REPLICA_HEAD_BYTES_MAX + 2 * LOOP_READ_BYTES,
   REPLICA_HEAD_SPARE = 16, /* fields the response steps may add */

@@ -54,27 +54,31 @@ static struct replica_connection *take_idle(struct replica *replica) {
   return connection_of(l);
 }
 
-static struct replica_connection *connect_new(struct worker *w, struct replica *replica) {
+static enum err connect_new(struct worker *w, struct replica *replica,
+                            struct replica_connection **out) {
   struct replica_connection *rc = pool_get(w->replica_connections);
   if (!rc)
-    return NULL;
+    return ERR_MEMORY;
   memset(rc, 0, sizeof *rc);
   rc->stash = (struct stash)STASH_INIT(REPLICA_STASH_BYTES_MAX);
-  if (link_open(&rc->link, w, replica, &connection_ops) == OK)
-    return rc;
-  pool_put(w->replica_connections, rc);
-  return NULL;
+  enum err e = link_open(&rc->link, w, replica, &connection_ops);
+  if (e)
+    pool_put(w->replica_connections, rc);
+  else
+    *out = rc;
+  return e;
 }
 
 enum err replica_http1_lease(struct request *r) {
   struct replica_connection *rc = take_idle(r->replica);
-  if (!rc)
-    rc = connect_new(r->worker, r->replica);
-  if (!rc)
-    return ERR_IO;
+  enum err e = rc ? OK : connect_new(r->worker, r->replica, &rc);
+  if (e)
+    return e;
   rc->request = r;
   rc->heard = rc->head_seen = rc->reusable = rc->sent = rc->chunked = rc->tunnel = false;
   rc->scanned = 0;
+  /* An HTTP/2 client may open many streams and take from none. */
+  rc->link.transport.read_most = r->http2 ? REPLICA_FIRST_READ_BYTES : 0;
   r->lease = rc;
   r->lease_reused = rc->used;
   r->connected = rc->link.connected;

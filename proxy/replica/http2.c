@@ -268,29 +268,33 @@ static const struct link_ops connection_ops = {
     .release = release,
 };
 
-static struct replica_http2 *connect_new(struct worker *w, struct replica *replica) {
+static enum err connect_new(struct worker *w, struct replica *replica, struct replica_http2 **out) {
   struct replica_http2 *c = calloc(1, sizeof *c);
   if (!c)
-    return NULL;
+    return ERR_MEMORY;
   list_init(&c->streams);
   post_init(&c->flush_post, flush_run);
   c->stream_limit = UINT32_MAX;
-  if (session_open(c) || session_settings(c, w->config) ||
-      link_open(&c->link, w, replica, &connection_ops) != OK) {
+  enum err e = session_open(c) || session_settings(c, w->config)
+                   ? ERR_MEMORY
+                   : link_open(&c->link, w, replica, &connection_ops);
+  if (e) {
     nghttp2_session_del(c->session);
     free(c);
-    return NULL;
+    return e;
   }
   replica_http2_place(c);
-  return c;
+  *out = c;
+  return OK;
 }
 
 enum err replica_http2_lease(struct request *r) {
   const struct list *open = &r->replica->open;
-  struct replica_http2 *c = list_empty(open)
-                                ? connect_new(r->worker, r->replica)
-                                : container_of(open->next, struct replica_http2, link.node);
-  struct replica_stream *st = c ? replica_stream_new(c, r) : NULL;
+  struct replica_http2 *c = container_of(open->next, struct replica_http2, link.node);
+  enum err e = list_empty(open) ? connect_new(r->worker, r->replica, &c) : OK;
+  if (e)
+    return e;
+  struct replica_stream *st = replica_stream_new(c, r);
   if (!st)
     return ERR_IO;
   if (c->link.resting)

@@ -1,5 +1,7 @@
 #include "proxy/replica/link.h"
 
+#include <errno.h>
+
 #include "lib/net/connect.h"
 #include "proxy/config/config.h"
 #include "proxy/request/fleet.h"
@@ -26,7 +28,7 @@ enum err link_open(struct replica_link *l, struct worker *w, struct replica *rep
                    const struct link_ops *ops) {
   int fd = connect_start(&replica->address);
   if (fd < 0)
-    return ERR_IO;
+    return connect_starved(errno) ? ERR_LIMIT : ERR_IO;
   if (transport_open(&l->transport, w->loop, fd, NULL, true, ops->events) != OK) {
     transport_close(&l->transport, false);
     return ERR_IO;

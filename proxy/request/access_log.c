@@ -8,6 +8,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/net/loop.h"
+#include "proxy/config/config.h"
 #include "proxy/request/fleet.h"
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
@@ -145,7 +146,8 @@ static void line_write(struct access_log *l, const struct request *r) {
 }
 
 void access_log_request(struct access_log *l, const struct request *r) {
-  if (l->fd < 0)
+  const char *path = r->worker->config->log.access;
+  if (!path || !*path)
     return;
   line_write(l, r);
   if (l->line.failed) {

@@ -14,8 +14,9 @@ struct request;
 
 enum { ACCESS_LOG_BUFFER_BYTES = 64 * 1024, ACCESS_LOG_LINE_BYTES = 8 * 1024 };
 
-/* `fd` is shared by all workers and stays the caller's; -1: nothing is logged. `dropped` counts
- * the lines that were too long, or could not be written: a full disk stops nobody. */
+/* `fd` is shared by all workers and stays the caller's. While log.access is empty nothing is
+ * logged. `dropped` counts the lines that were too long, or could not be written: a full disk stops
+ * nobody. */
 struct access_log *access_log_new(struct loop *loop, int fd, cell_t *dropped) MUST_CHECK;
 /* Writes what waits. Accepts NULL; returns NULL. */
 struct access_log *access_log_free(struct access_log *l);

@@ -25,6 +25,17 @@ const char *client_limit_word(enum client_limit l) {
                                                    [LIMIT_HTTP2_SETTINGS] = "http2_settings",
                                                    [LIMIT_HTTP2_BUFFER] = "http2_buffer",
                                                    [LIMIT_CONNECTIONS] = "connections",
-                                                   [LIMIT_ADDRESS] = "address"};
+                                                   [LIMIT_ADDRESS] = "address",
+                                                   [LIMIT_PROXY_PEER] = "proxy_peer",
+                                                   [LIMIT_PROXY_HEADER] = "proxy_header",
+                                                   [LIMIT_AUTH_FAILURES] = "auth_failures"};
   return words[l];
+}
+
+const char *access_rule_word(enum access_rule r) {
+  static const char *const words[ACCESS_RULES] = {[RULE_ADDRESSES] = "allow_addresses",
+                                                  [RULE_VPC_ENDPOINTS] = "vpc_endpoints",
+                                                  [RULE_CLIENT_CERTIFICATES] =
+                                                      "client_certificates"};
+  return words[r];
 }

@@ -87,16 +87,25 @@ enum client_limit {
   LIMIT_HTTP2_BUFFER,
   LIMIT_CONNECTIONS,
   LIMIT_ADDRESS,
+  LIMIT_PROXY_PEER,   /* who may not say for whom he comes */
+  LIMIT_PROXY_HEADER, /* who must, and does not */
+  LIMIT_AUTH_FAILURES,
   CLIENT_LIMITS
 };
 const char *client_limit_word(enum client_limit l);
+
+/* What of an endpoint's rules refused a request. */
+enum access_rule { RULE_ADDRESSES, RULE_VPC_ENDPOINTS, RULE_CLIENT_CERTIFICATES, ACCESS_RULES };
+const char *access_rule_word(enum access_rule r);
 
 /* Per worker. */
 struct worker_cell {
   _Alignas(CELL_ALIGN) cell_t connections, connections_total, tls_handshakes, tls_failures;
   cell_t requests_http1, requests_http2, bad_requests, unauthorized, forbidden, unknown_host;
+  cell_t certificate_failures;
   cell_t limited, paced, log_lines_dropped, ejections;
-  cell_t limits[CLIENT_LIMITS];
+  cell_t accept_pauses, connections_missed;
+  cell_t limits[CLIENT_LIMITS], denied[ACCESS_RULES];
 };
 
 static_assert(sizeof(struct worker_cell) % CELL_ALIGN == 0, "no two workers write to one line");

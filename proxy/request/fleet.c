@@ -56,6 +56,7 @@ void endpoint_unref(struct endpoint *e) {
   if (!e || --e->refs)
     return;
   replicas_drop(e);
+  free(e->allowed);
   endpoint_def_unref(e->def);
   endpoint_shared_unref(e->shared);
   free(e);
@@ -209,6 +210,22 @@ static void replicas_apply(struct worker *w, struct endpoint *e, const struct fl
   e->ready_count = ready;
 }
 
+/* Without memory for its ranges nobody's address is in one. */
+static void rules_apply(struct endpoint *e) {
+  const struct endpoint_def *d = e->def;
+  int count = 0;
+  while (d->allow_addresses && d->allow_addresses[count])
+    count++;
+  free(e->allowed);
+  e->allowed = calloc((size_t)count + 1, sizeof *e->allowed);
+  e->allowed_count = 0;
+  for (int i = 0; e->allowed && i < count; i++)
+    if (address_range_parse(d->allow_addresses[i], &e->allowed[e->allowed_count]) == OK)
+      e->allowed_count++;
+  e->ruled = count || (d->vpc_endpoints && d->vpc_endpoints[0]) ||
+             (d->client_certificates && d->client_certificates[0]);
+}
+
 static struct endpoint *fleet_remove(struct fleet *f, const char *name) {
   struct endpoint *e = map_remove(&f->endpoints, slice_str(name));
   if (!e)
@@ -234,6 +251,7 @@ struct endpoint *fleet_apply(struct worker *w, const struct fleet_news *n) {
   if (redefined) {
     endpoint_def_unref(e->def);
     e->def = endpoint_def_ref(n->record->def);
+    rules_apply(e);
   }
   e->state = n->record->state;
   e->cold_start_ms = n->record->cold_start_ms;

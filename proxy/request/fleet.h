@@ -41,6 +41,9 @@ struct endpoint {
   struct endpoint_shared *shared;
   struct endpoint_cell *cell; /* this worker's own */
   struct endpoint_def *def;
+  bool ruled;                    /* it has rules, see proxy/steps/rules.h */
+  struct address_range *allowed; /* allowed_count of def->allow_addresses */
+  int allowed_count;
   enum endpoint_state state;
   int64_t cold_start_ms;
   struct replica **replicas;

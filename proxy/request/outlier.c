@@ -17,14 +17,21 @@ bool outlier_admits(struct replica_shared *s, usec_t now) {
   return now >= due && atomic_compare_exchange_strong(&s->trial_at_us, &due, now + s->eject_us);
 }
 
+/* Another worker may do the same to the other one at this moment: who finds itself to be the last
+ * lets it be. Each looks after it has written, so at least one of the two sees the other. */
 static void eject(struct request *r) {
   struct worker *w = r->worker;
   struct replica_shared *s = r->replica->shared;
   usec_t pause = w->config->eject_s * USEC_PER_S;
   int64_t in = 0;
   atomic_store(&s->eject_us, pause);
-  if (atomic_compare_exchange_strong(&s->trial_at_us, &in, loop_now(w->loop) + pause))
+  if (!atomic_compare_exchange_strong(&s->trial_at_us, &in, loop_now(w->loop) + pause))
+    return;
+  atomic_thread_fence(memory_order_seq_cst);
+  if (endpoint_has_other(r->replica->endpoint, s))
     cell_add(&w->cell->ejections, 1);
+  else
+    atomic_store(&s->trial_at_us, 0);
 }
 
 void outlier_failed(struct request *r) {

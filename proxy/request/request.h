@@ -28,6 +28,7 @@
 #include "proxy/request/pipe.h"
 
 struct endpoint;
+struct identity;
 struct json_member;
 struct meter;
 struct replica;
@@ -107,9 +108,10 @@ struct request {
   const struct client_ops *client_ops;
   void *client;
   const struct sockaddr_storage *peer;
-  const char *peer_text;         /* numeric address, for X-Forwarded-For and the log */
-  struct slice local_port;       /* digits; empty on a Unix socket */
-  struct token_memo *token_memo; /* the connection's */
+  const char *peer_text;           /* numeric address, for X-Forwarded-For and the log */
+  struct slice local_port;         /* digits; empty on a Unix socket */
+  struct token_memo *token_memo;   /* the connection's */
+  const struct identity *identity; /* the connection's */
   bool secure, http2, trusted_peer;
   /* head */
   struct arena arena;

@@ -15,6 +15,7 @@ struct access_log;
 struct address_range;
 struct config;
 struct crowd;
+struct failures;
 struct http_field;
 struct loop;
 struct pace;
@@ -37,6 +38,7 @@ struct process {
   int worker_count;
   struct pace *pace;
   struct crowd *crowd;
+  struct failures *failures;                 /* to authenticate */
   _Atomic int64_t held_requests, held_bytes; /* against the limits over all endpoints */
   _Atomic int64_t connections;
   bool shares;         /* limits are shared with other proxies */

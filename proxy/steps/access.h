@@ -1,5 +1,5 @@
-/* Whether a request may reach its endpoint; asked on arrival and again when a held
- * request is let go. */
+/* Whether a request may reach its endpoint, from where it comes and with its token; asked on
+ * arrival, and again of a held request whenever endpoint or tokens may have changed. */
 #pragma once
 
 #include "proxy/request/request.h"

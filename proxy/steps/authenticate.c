@@ -1,10 +1,15 @@
 /* Who asks, and may they: bearer tokens (RFC 6750), CORS preflights. */
 #include "lib/fleet/meter.h"
 #include "lib/fleet/token.h"
+#include "lib/net/address.h"
+#include "proxy/config/config.h"
 #include "proxy/request/answer.h"
 #include "proxy/request/fleet.h"
+#include "proxy/request/peer.h"
 #include "proxy/request/worker.h"
 #include "proxy/steps/access.h"
+#include "proxy/steps/failures.h"
+#include "proxy/steps/rules.h"
 #include "proxy/steps/steps.h"
 
 static struct slice bearer(const struct http_head *h) {
@@ -35,7 +40,39 @@ static bool may_reach(const struct token *t, const struct endpoint_def *def) {
   return false;
 }
 
+static usec_t note_failure(struct request *r, const unsigned char *key, size_t key_bytes) {
+  const struct config *c = r->worker->config;
+  return failures_note(r->worker->process->failures, key, key_bytes, loop_now(r->worker->loop),
+                       c->auth_failures_burst, c->auth_failures_per_s);
+}
+
+/* How long the client must wait, whose address or token has failed too often. */
+static usec_t failed_too_often(struct request *r) {
+  unsigned char network[ADDRESS_KEY_BYTES];
+  struct sockaddr_storage client;
+  usec_t address_wait = 0, token_wait = 0;
+  if (r->worker->config->auth_failures_burst == 0)
+    return 0;
+  if (peer_client(r, &client) == OK && peer_counts(r->worker, &client)) {
+    address_network_key((const struct sockaddr *)&client, network);
+    address_wait = note_failure(r, network, sizeof network);
+  }
+  if (r->has_token)
+    token_wait = note_failure(r, r->token_hash, sizeof r->token_hash);
+  return token_wait > address_wait ? token_wait : address_wait;
+}
+
 static enum step_result unauthorized(struct request *r, const char *message) {
+  usec_t wait = failed_too_often(r);
+  if (wait) {
+    cell_add(&r->worker->cell->limits[LIMIT_AUTH_FAILURES], 1);
+    return request_fail(
+        r, (struct failure){.status = 429,
+                            .type = "rate_limit_error",
+                            .code = "too_many_failures",
+                            .message = "There were too many requests without a good token.",
+                            .retry_after_s = (wait + USEC_PER_S - 1) / USEC_PER_S});
+  }
   cell_add(&r->worker->cell->unauthorized, 1);
   return request_fail(r, (struct failure){.status = 401,
                                           .type = "invalid_request_error",
@@ -44,7 +81,7 @@ static enum step_result unauthorized(struct request *r, const char *message) {
                                           .authenticate = true});
 }
 
-enum step_result access_check(struct request *r) {
+static enum step_result token_check(struct request *r) {
   const struct endpoint_def *def = r->endpoint->def;
   if (def->access == ACCESS_PUBLIC)
     return STEP_NEXT;
@@ -73,6 +110,12 @@ enum step_result access_check(struct request *r) {
                                           .type = "invalid_request_error",
                                           .code = "access_denied",
                                           .message = "This token may not reach this endpoint."});
+}
+
+enum step_result access_check(struct request *r) {
+  if (r->endpoint->ruled && rules_check(r) != STEP_NEXT)
+    return STEP_FAIL;
+  return token_check(r);
 }
 
 static const char *joined(struct request *r, char *const *words, const char *otherwise) {
@@ -124,11 +167,13 @@ static enum step_result answer_preflight(struct request *r) {
 
 enum step_result step_authenticate(struct request *r) {
   if (is_preflight(r))
-    return answer_preflight(r);
+    return r->endpoint->ruled && rules_check(r) != STEP_NEXT ? STEP_FAIL : answer_preflight(r);
   struct slice text = bearer(&r->head);
   if (text.len && text.len <= TOKEN_TEXT_BYTES_MAX) {
     token_hash_memo(r->token_memo, text, r->token_hash);
     r->has_token = true;
   }
+  if (!r->endpoint->def->pass_token)
+    http_head_forget(&r->head, HTTP_AUTHORIZATION);
   return access_check(r);
 }

@@ -6,8 +6,7 @@ from fleet import Balancer, Redis, Sentinels, SlowLink
 from harness import Engine, Headrace, eventually
 
 
-@pytest.fixture
-def start(tmp_path):
+def starting(tmp_path):
     """Starts what a test asks for, and stops it afterwards, the last first."""
     running, numbers = [], itertools.count()
 
@@ -62,3 +61,14 @@ def start(tmp_path):
         except AssertionError as problem:
             problems.append(problem)
     assert not problems, problems
+
+
+@pytest.fixture
+def start(tmp_path):
+    yield from starting(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_once(tmp_path_factory):
+    """For all tests of a file."""
+    yield from starting(tmp_path_factory.mktemp("once"))

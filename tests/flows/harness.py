@@ -263,7 +263,7 @@ class Http2:
     def turn(self):
         data = self.link.recv(262144)
         if not data:
-            self.goaway = True
+            self.goaway = "closed"
             for stream in self.answers:
                 self.ended.setdefault(stream, "closed")
             return
@@ -290,6 +290,8 @@ class Http2:
 
     def wait(self, stream):
         while stream not in self.ended:
+            if self.goaway == "closed":
+                raise ConnectionError("the connection was closed before the answer")
             self.turn()
         return self.answers[stream]
 

@@ -240,7 +240,7 @@ def test_sockets_of_a_service_manager(start):
     manager = Manager(start, tcp, unix)
     request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: ep.localhost\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
     early = socket.create_connection(("127.0.0.1", port))  # before anybody serves
-    early.sendall(request)
+    early.sendall(request.replace(b"\r\n\r\n", b"\r\nX-Scale-Up-Timeout: 30\r\n\r\n", 1))
     process = manager.run(config)
     try:
         manager.hears("READY=1")

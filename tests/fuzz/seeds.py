@@ -38,6 +38,12 @@ seeds("proxy_protocol", {
 })
 
 
+seeds("address", {
+    "v4": b"192.0.2.1", "v4_port": b"192.0.2.1:4000", "v6": b"2001:db8::1", "v6_port": b"[2001:db8::1]:4000", "v6_brackets": b"[::1]",
+    "mapped": b"::ffff:192.0.2.1", "unix": b"unix", "path": b"unix:/run/a", "range": b"10.0.0.0/8", "range6": b"2001:db8::/33", "all": b"*:80",
+})
+
+
 def frame(kind, flags, stream, payload):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
@@ -107,6 +113,7 @@ seeds("token_file", {
 })
 seeds("store_record", {
     "definition": b'\0{"driver":"static","addresses":["127.0.0.1:1"],"models":["m"],"routes":[{"prefix":"/v1/","strip":true}]}',
+    "rules": b'\0{"driver":"static","addresses":["127.0.0.1:1"],"allow_addresses":["10.0.0.0/8","unix"],"vpc_endpoints":["vpce-1"]}',
     "process": b'\0{"process":{"command":["a","{port}"]},"scaling":{"min_replicas":0,"max_replicas":2}}',
     "replica": b'\1{"address":"127.0.0.1:1","state":"ready","since_ms":1,"handle":"1:2:3:x"}',
     "token": b'\2' + TOKEN,

@@ -1,11 +1,14 @@
 """Clients that abuse the edge: it lives and does not grow, they are cut off, and whoever stands beside them is served."""
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from http2_frames import PREFACE, Wire, block, data, frame, head, literal, more, ping, priority, request, reset, settings, window
+from attacks import FLOODS, SOME, hpack_bomb, made_you_reset, never_read, rapid_reset, zero_window
+from http2_frames import PREFACE, Wire, block, data, frame, head, ping, request
 from harness import Engine, Headrace, eventually, free_port
 
 IDLE = int(os.environ.get("HEADRACE_IDLE_CONNECTIONS", "500"))
@@ -13,40 +16,15 @@ GROWTH_BYTES = 64 << 20
 BINARY = os.environ.get("HEADRACE_RELEASE_BIN")  # memory is that of the real thing
 SMALL = {"head_timeout_s": 1, "body_idle_timeout_s": 1, "write_stall_s": 1, "http2_resets_burst": 200, "http2_control_burst": 200,
          "connections_max": 20000, "address_connections_max": 20000}
-SOME = 64
 
 
-def rapid_reset(i):
-    return b"".join(head(request(path="/bytes/100000"), stream=2 * k + 1) + reset(2 * k + 1) for k in range(i * SOME, (i + 1) * SOME))
-
-
-def made_you_reset(i):
-    """Each stream is made ours to reset: a window beyond 2^31-1 (DATA behind its end would end the connection at once)."""
-    return b"".join(head(request(path="/bytes/100000"), stream=2 * k + 1) + window((1 << 31) - 1, 2 * k + 1) for k in range(i * SOME, (i + 1) * SOME))
-
-
-def hpack_bomb(i):
-    """One entry of the table, named again and again."""
-    fields = block(request()) + (literal("x", "y" * 4000, 0x40) if i == 0 else b"") + b"\xbe" * 12000
-    return head(fields, stream=2 * i + 1)
-
-
-# (what, bytes of the nth time, limit that ends it)
-FLOODS = [
-    ("rapid reset", rapid_reset, "http2_resets"),
-    ("CONTINUATION flood", lambda i: (head(end_headers=False) if i == 0 else b"") + more(b"") * SOME, "http2_continuations"),
-    ("SETTINGS flood", lambda i: settings((3, 100)) * SOME, "http2_control"),
-    ("PING flood", lambda i: ping() * SOME, "http2_control"),
-    ("PRIORITY flood", lambda i: priority(1, 3) * SOME, "http2_control"),
-    ("empty DATA flood", lambda i: (head(end=False) if i == 0 else b"") + data(end=False) * SOME, "http2_control"),
-    ("unknown frames", lambda i: frame(0xbe) * SOME, "http2_control"),
-    ("settings without end", lambda i: settings(*[(0xff, 1)] * 1000), "http2_settings"),
-]
-
-
-def resident(h):
-    with open(f"/proc/{h.process.pid}/statm") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def most_resident(h, again=False):
+    """Bytes; the most since it was last asked with `again`."""
+    status = Path(f"/proc/{h.process.pid}/status").read_text()
+    if again:
+        Path(f"/proc/{h.process.pid}/clear_refs").write_text("5")
+        status = Path(f"/proc/{h.process.pid}/status").read_text()
+    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.M)[1]) << 10
 
 
 def limited(h, limit):
@@ -71,7 +49,7 @@ class Neighbour:
     """A client that does nothing wrong, on a connection of its own, for as long as the abuse lasts."""
 
     def __init__(self, h):
-        self.h, self.before, self.over, self.statuses = h, resident(h), False, []
+        self.h, self.before, self.over, self.statuses = h, most_resident(h, again=True), False, []
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
@@ -89,7 +67,7 @@ class Neighbour:
         self.thread.join()
         if not failed[0]:
             assert set(self.statuses) == {200} and self.h.process.poll() is None
-            assert resident(self.h) - self.before < GROWTH_BYTES
+            assert most_resident(self.h) - self.before < GROWTH_BYTES
 
 
 def cut(wire, feed=None):
@@ -119,6 +97,19 @@ def test_floods_are_cut_off(edge, name, flood, limit):
     edge.quiet("ep")
 
 
+@pytest.mark.parametrize("flood", [rapid_reset, made_you_reset])
+def test_what_is_taken_back_at_once_does_not_reach_a_replica(edge, flood):
+    def asked():
+        return next(float(x.split()[-1]) for x in edge.admin("/metrics")[1].splitlines() if x.startswith("headrace_endpoint_requests_total"))
+    before = asked()
+    wire = Wire(edge.connect(True, "h2"))
+    wire.send(flood(0) + ping())
+    assert wire.until(lambda: wire.pings)
+    edge.quiet("ep")
+    assert asked() - before <= SOME / 8  # but those whose reset came in another piece
+    wire.close()
+
+
 def test_made_you_reset_is_cut_off(edge):
     """As many streams as are allowed at once, again when those are reset: 200 times, and no more."""
     before = limited(edge, "http2_resets")
@@ -134,12 +125,29 @@ def test_made_you_reset_is_cut_off(edge):
     edge.quiet("ep")
 
 
-def test_an_hpack_bomb_is_an_answer_of_431(edge):
+@pytest.mark.parametrize("tls", [False, True])
+def test_many_requests_in_one_piece_are_all_answered(edge, tls):
+    """They have their turns, with others in between; one that came after the last of them, too."""
+    with Neighbour(edge):
+        for _ in range(5):
+            wire = Wire(edge.connect(tls, "h2"))
+            asked = b"".join(head(request(method="POST", path="/echo"), stream=2 * k + 1, end=False) + data(b"%d" % k, stream=2 * k + 1) for k in range(100))
+            wire.send(asked[:3000])
+            wire.send(asked[3000:])
+            wire.send(ping(b"behind 1"))
+            assert wire.until(lambda: len(wire.over) == 100 and wire.pings)
+            assert set(wire.over.values()) == {"end"} and set(wire.status.values()) == {200}
+            assert wire.bodies == {2 * k + 1: b"%d" % k for k in range(100)}
+            wire.close()
+    edge.quiet("ep")
+
+
+def test_a_head_that_is_larger_than_it_came_is_431(edge):
     before = limited(edge, "head_size")
     with Neighbour(edge):
         wire = Wire(edge.connect(True, "h2"))
         for i in range(50):
-            wire.send(hpack_bomb(i))
+            wire.send(hpack_bomb(i, 20))
             assert wire.until(lambda: 2 * i + 1 in wire.over) and wire.status[2 * i + 1] == 431
         wire.close()
     assert limited(edge, "head_size") == before + 50
@@ -149,9 +157,10 @@ def test_streams_of_a_closed_window_are_ended(edge):
     """1000 streams, 100 at once, none of which takes a byte; a PING does not put it off."""
     before = limited(edge, "write_stall")
     with Neighbour(edge):
-        wires = [Wire(edge.connect(True, "h2"), PREFACE + settings((4, 0))) for _ in range(10)]
+        hello, requests = zero_window(100)
+        wires = [Wire(edge.connect(True, "h2"), hello) for _ in range(10)]
         for wire in wires:
-            wire.send(b"".join(head(request(path="/bytes/200000"), stream=2 * k + 1) for k in range(100)))
+            wire.send(requests)
         for wire in wires:
             wire.send(ping())
             assert wire.until(lambda: len(wire.over) == 100)
@@ -165,8 +174,9 @@ def test_a_reader_that_takes_nothing_is_cut_off(edge):
     """Its windows are open, it only never reads."""
     before = limited(edge, "write_stall")
     with Neighbour(edge):
-        wire = Wire(edge.connect(True, "h2"), PREFACE + settings((4, (1 << 31) - 1)) + window((1 << 31) - 65536))
-        wire.send(b"".join(head(request(path="/bytes/20000000"), stream=2 * k + 1) for k in range(20)))
+        hello, requests = never_read(20)
+        wire = Wire(edge.connect(True, "h2"), hello)
+        wire.send(requests)
         eventually(lambda: limited(edge, "write_stall") > before)
         wire.close()
     edge.quiet("ep")
