@@ -42,7 +42,8 @@ struct admin {
   struct store *store;
   struct scheduler *scheduler;
   struct list asked; /* for status */
-  char *socket_path; /* NULL: the file is not ours */
+  char *socket_path;
+  bool owns_file; /* of that path */
   struct evhttp_bound_socket *doors[SOCKETS_MAX];
   bool lent[SOCKETS_MAX];
   int door_count;
@@ -225,8 +226,10 @@ static enum err open_socket(struct admin *a, const char *text, struct handed *ha
     return e;
   int fd;
   bool *lent = &a->lent[a->door_count];
-  if (handed_find(handed, &address, &fd, 1, lent) == 0)
+  if (handed_find(handed, &address, &fd, 1, lent) == 0) {
     fd = listen_socket(&address, false, SOCKET_MODE, why);
+    a->owns_file |= fd >= 0 && address.storage.ss_family == AF_UNIX;
+  }
   if (fd < 0)
     return ERR_IO;
   struct evhttp_bound_socket *door = evhttp_accept_socket_with_handle(a->http, fd);
@@ -247,9 +250,8 @@ static enum err open_all(struct admin *a, const struct config_admin *c, struct h
     buf_printf(why, "cannot make the directory of %s: %s", c->socket, strerror(errno));
     return ERR_IO;
   }
-  enum err e = open_socket(a, text, handed, why);
-  if (!e && !a->lent[0])
-    a->socket_path = strdup(c->socket);
+  a->socket_path = strdup(c->socket);
+  enum err e = a->socket_path ? open_socket(a, text, handed, why) : ERR_MEMORY;
   if (!e && c->address && *c->address)
     e = open_socket(a, c->address, handed, why);
   return e;
@@ -309,8 +311,11 @@ void admin_sockets(const struct admin *a, struct handed_list *to) {
 void admin_hand_over(struct admin *a) {
   while (a->door_count)
     evhttp_del_accept_socket(a->http, a->doors[--a->door_count]);
-  free(a->socket_path);
-  a->socket_path = NULL;
+  a->owns_file = false;
+}
+
+void admin_own_file(struct admin *a) {
+  a->owns_file = !a->lent[0];
 }
 
 struct admin *admin_free(struct admin *a) {
@@ -320,7 +325,7 @@ struct admin *admin_free(struct admin *a) {
     asked_free(container_of(node, struct asked, node));
   timer_cancel(a->loop, &a->pause);
   evhttp_free(a->http);
-  if (a->socket_path)
+  if (a->owns_file)
     unlink(a->socket_path);
   free(a->socket_path);
   free(a);

@@ -32,5 +32,7 @@ void admin_stopping(struct admin *a);
 /* The listening sockets, borrowed; and that another process goes on with them. */
 void admin_sockets(const struct admin *a, struct handed_list *to);
 void admin_hand_over(struct admin *a);
+/* The process before has left us its place: the socket's file goes with us, if it is not lent. */
+void admin_own_file(struct admin *a);
 /* Accepts NULL; returns NULL. */
 struct admin *admin_free(struct admin *a);

@@ -74,7 +74,6 @@ static enum err sockets_find(struct door *d, struct handed *handed) {
   int fds[HANDED_MAX];
   int count = handed_find(handed, &d->address, fds, HANDED_MAX, &d->lent);
   d->shared = is_unix(d) || (count && !has_siblings(fds[0]));
-  d->owns_file = is_unix(d) && count && !d->lent;
   d->sockets = malloc(((size_t)count + 1) * sizeof *d->sockets);
   for (int i = 0; i < count; i++) {
     if (d->sockets)
@@ -255,7 +254,7 @@ void doors_list(const struct doors *d, struct handed_list *to) {
       handed_list_add(to, d->doors[i].sockets[k], d->doors[i].lent);
 }
 
-void doors_hand_over(struct doors *d) {
+void doors_own(struct doors *d, bool own) {
   for (int i = 0; i < d->count; i++)
-    d->doors[i].owns_file = false;
+    d->doors[i].owns_file = own && is_unix(&d->doors[i]) && !d->doors[i].lent;
 }

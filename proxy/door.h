@@ -34,5 +34,6 @@ int doors_sockets(const struct doors *d, int i, int worker);
 enum err doors_take(const struct doors *d, int i, int worker, int *fds) MUST_CHECK;
 /* All sockets, borrowed. */
 void doors_list(const struct doors *d, struct handed_list *to);
-/* Another process goes on with the sockets: files of Unix sockets stay. */
-void doors_hand_over(struct doors *d);
+/* Whether files of Unix sockets go with us, but for those that are lent. Those we made do from the
+ * beginning; those another process made when it has left us its place, and its no more. */
+void doors_own(struct doors *d, bool own);

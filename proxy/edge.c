@@ -423,9 +423,9 @@ void edge_sockets(const struct edge *e, struct handed_list *to) {
     doors_list(e->doors, to);
 }
 
-void edge_hand_over(struct edge *e) {
+void edge_own_files(struct edge *e, bool own) {
   if (e->doors)
-    doors_hand_over(e->doors);
+    doors_own(e->doors, own);
 }
 
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user) {

@@ -32,9 +32,10 @@ enum err edge_new(struct loop *loop, struct store *store, const struct config *c
 enum err edge_reload(struct edge *e, struct file *file, struct buf *why) MUST_CHECK;
 /* Whether all workers have come round since this was asked last; called now and then. */
 bool edge_beats(struct edge *e);
-/* The listening sockets, borrowed; and that another process goes on with them. */
+/* The listening sockets, borrowed; and whether their files are ours: not when another process goes
+ * on with them, nor before one has left them to us. */
 void edge_sockets(const struct edge *e, struct handed_list *to);
-void edge_hand_over(struct edge *e);
+void edge_own_files(struct edge *e, bool own);
 /* Opens the access log's file again, which has been renamed perhaps. On error it stays with the one
  * that is open. */
 enum err edge_reopen_log(struct edge *e, struct buf *why) MUST_CHECK;

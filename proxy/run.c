@@ -1,10 +1,12 @@
 #include "proxy/run.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -80,11 +82,30 @@ static void watchdog(struct timer *t) {
     abort();
 }
 
+/* An answer, or its end without one: either way the process before is no more in our place. */
+static void before_left(evutil_socket_t fd, short what, void *user) {
+  struct process_parts *p = user;
+  char byte;
+  if (recv(fd, &byte, 1, 0) < 0 && (errno == EAGAIN || errno == EINTR))
+    return;
+  admin_own_file(p->admin);
+  if (p->edge)
+    edge_own_files(p->edge, true);
+  event_del(p->before);
+  p->handed = handed_free(p->handed);
+}
+
 static void there(struct process_parts *p) {
   greeting_print(p->file);
   notify_say("READY=1\nMAINPID=%d", (int)getpid());
-  handed_ready(p->handed);
-  p->handed = handed_free(p->handed);
+  int fd = handed_ready(p->handed);
+  if (fd < 0) {
+    p->handed = handed_free(p->handed);
+    return;
+  }
+  p->before = event_new(p->loop->base, fd, EV_READ | EV_PERSIST, before_left, p);
+  if (!p->before || event_add(p->before, NULL))
+    abort(); /* two processes would each take the other for the one that serves */
 }
 
 /* When the fleet is known, the doors are open to some purpose. */
@@ -166,6 +187,8 @@ static void parts_close(struct process_parts *p) {
   for (size_t i = 0; p->loop && i < sizeof timers / sizeof(*timers); i++)
     timer_cancel(p->loop, timers[i]); /* what is closed may take turns of the loop */
   upgrade_free(p->upgrade);
+  if (p->before)
+    event_free(p->before);
   handed_free(p->handed);
   admin_free(p->admin);
   if (p->edge)

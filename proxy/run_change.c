@@ -27,19 +27,26 @@ void leave_late(struct timer *t) {
   store_left(container_of(t, struct process_parts, leave_timer), ERR_TIMEOUT);
 }
 
-static void scheduler_done(void *user) {
-  struct process_parts *p = user;
+static void leave_store(struct process_parts *p) {
   if (timer_set(p->loop, &p->leave_timer, loop_now(p->loop) + LEAVE_MOST_S * USEC_PER_S) != OK)
     loop_stop(p->loop);
   store_leave(p->store, (struct store_reply){p, store_left});
 }
 
+static void scheduler_done(void *user) {
+  struct process_parts *p = user;
+  p->scheduler_stopped = true;
+  if (p->edge_stopped)
+    leave_store(p);
+}
+
 static void edge_done(void *user) {
   struct process_parts *p = user;
-  if (p->scheduler && !p->scheduler_left)
+  p->edge_stopped = true;
+  if (!p->scheduler || p->scheduler_stopped)
+    leave_store(p);
+  else if (!p->scheduler_stops)
     scheduler_stop(p->scheduler, scheduler_done, p);
-  else
-    scheduler_done(p);
 }
 
 void hurry(struct timer *t) {
@@ -164,32 +171,31 @@ void reopen_asked(evutil_socket_t fd, short what, void *user) {
   buf_free(&why);
 }
 
-static void scheduler_left(void *user) {
-}
-
-/* The new process is there: it has the doors, and who is here may end. */
-static void upgraded(void *user, pid_t pid, const char *why) {
+/* The new process has the doors; who is here may end. */
+static void new_ready(void *user, pid_t pid) {
   struct process_parts *p = user;
   char text[256];
-  struct upgrade *u = p->upgrade;
-  p->upgrade = NULL; /* freed below: it is on the stack */
-  if (why) {
-    snprintf(text, sizeof text, "the new process %d does not take over: %s", (int)pid, why);
-    log_line("headrace", text);
-  } else if (p->scheduler && scheduler_hand_over(p->scheduler, scheduler_left, p) != OK) {
-    log_line("headrace", "the new process does not take over: the store is away");
-    kill(pid, SIGTERM);
-  } else {
-    snprintf(text, sizeof text, "the new process %d takes over; requests here may end", (int)pid);
-    log_line("headrace", text);
-    notify_say("MAINPID=%d", (int)pid);
-    p->scheduler_left = p->scheduler != NULL;
-    admin_hand_over(p->admin);
-    if (p->edge)
-      edge_hand_over(p->edge);
-    stop(p, false);
+  if (p->scheduler && scheduler_hand_over(p->scheduler, scheduler_done, p) != OK) {
+    upgrade_give_up(p->upgrade, "the store is away");
+    return;
   }
-  upgrade_free(u);
+  snprintf(text, sizeof text, "the new process %d takes over; requests here may end", (int)pid);
+  log_line("headrace", text);
+  notify_say("MAINPID=%d", (int)pid);
+  admin_hand_over(p->admin);
+  if (p->edge)
+    edge_own_files(p->edge, false);
+  upgrade_answer(p->upgrade);
+  p->scheduler_stops = p->scheduler != NULL;
+  stop(p, false);
+}
+
+static void new_ended(void *user, pid_t pid, const char *why) {
+  struct process_parts *p = user;
+  char text[256];
+  snprintf(text, sizeof text, "the new process %d does not take over: %s", (int)pid, why);
+  log_line("headrace", text);
+  p->upgrade = upgrade_free(p->upgrade);
 }
 
 static const char *upgrade_refusal(const struct process_parts *p) {
@@ -207,6 +213,7 @@ static const char *upgrade_refusal(const struct process_parts *p) {
 
 void upgrade_asked(evutil_socket_t fd, short what, void *user) {
   struct process_parts *p = user;
+  static const struct upgrade_events events = {.ready = new_ready, .ended = new_ended};
   static const char *const names[] = {
       [RUN_PROXY] = "proxy", [RUN_SCHEDULER] = "scheduler", [RUN_BOTH] = "run"};
   const char *const arguments[] = {names[p->roles], "-c", p->config_path, NULL};
@@ -218,7 +225,7 @@ void upgrade_asked(evutil_socket_t fd, short what, void *user) {
     admin_sockets(p->admin, &sockets);
     if (p->edge)
       edge_sockets(p->edge, &sockets);
-    if (upgrade_start(p->loop, arguments, &sockets, upgraded, p, &p->upgrade, &text) != OK)
+    if (upgrade_start(p->loop, arguments, &sockets, &events, p, &p->upgrade, &text) != OK)
       refusal = text.data ? text.data : "out of memory";
   }
   char line[1024] = "a new process is getting ready to take over";

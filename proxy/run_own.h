@@ -15,6 +15,7 @@
 struct admin;
 struct buf;
 struct edge;
+struct event;
 struct file;
 struct handed;
 struct scheduler;
@@ -33,12 +34,15 @@ struct process_parts {
   struct store_watch watch; /* for the log */
   char id[PROCESS_ID_BYTES];
   enum run_roles roles;
-  struct handed *handed;   /* until the doors are open */
+  struct handed *handed;   /* until who had the doors before has left them to us */
+  struct event *before;    /* what that one says */
   struct upgrade *upgrade; /* while another process is getting ready */
   struct report_reloads reloads;
   struct event *term, *interrupt, *hangup, *reopen, *user2;
   struct timer hurry_timer, greet_timer, leave_timer, watchdog_timer;
-  bool stopping, scheduler_left, was_up, was_down;
+  bool stopping, edge_stopped;
+  bool scheduler_stops, scheduler_stopped; /* it may stop before the edge has */
+  bool was_up, was_down;
 };
 
 /* A line on standard error, with the time. */

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,11 +24,13 @@ extern char **environ;
 
 struct upgrade {
   struct loop *loop;
-  struct event *event;
+  struct event *said, *exited;
   struct timer late_timer;
   pid_t pid;
-  int ready_fd; /* a byte comes when the new process is there, the end when it has gone */
-  void (*done)(void *user, pid_t pid, const char *why);
+  int fd, pidfd; /* where it says that it is there, and hears the answer; the process */
+  bool answered;
+  const char *why; /* it was given up */
+  const struct upgrade_events *events;
   void *user;
 };
 
@@ -37,32 +41,53 @@ void upgrade_know_program(void) {
   program[n > 0 ? n : 0] = '\0';
 }
 
-static void finish(struct upgrade *u, const char *why) {
-  pid_t pid = u->pid;
-  u->pid = 0;
-  timer_cancel(u->loop, &u->late_timer);
-  event_del(u->event);
-  u->done(u->user, pid, why);
-}
-
-static void ready_came(evutil_socket_t fd, short what, void *user) {
+/* The end says nothing yet: that will be seen by the process itself. */
+static void something_said(evutil_socket_t fd, short what, void *user) {
   struct upgrade *u = user;
   char byte;
-  ssize_t n = read(fd, &byte, 1);
+  ssize_t n = recv(fd, &byte, 1, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return;
-  if (n == 1) {
-    finish(u, NULL);
+  event_del(u->said);
+  if (n == 1 && !u->why)
+    u->events->ready(u->user, u->pid);
+}
+
+static void process_exited(evutil_socket_t fd, short what, void *user) {
+  struct upgrade *u = user;
+  pid_t pid = u->pid;
+  siginfo_t info = {0};
+  if (waitid(P_PIDFD, (id_t)u->pidfd, &info, WEXITED | WNOHANG) || info.si_pid == 0)
     return;
-  }
-  waitpid(u->pid, NULL, 0); /* it has closed its end: it is going, or gone */
-  finish(u, "it has ended; its standard error says why");
+  u->pid = 0;
+  event_del(u->exited);
+  event_del(u->said);
+  timer_cancel(u->loop, &u->late_timer);
+  u->events->ended(u->user, pid, u->why ? u->why : "it has ended; its standard error says why");
 }
 
 static void late(struct timer *t) {
   struct upgrade *u = container_of(t, struct upgrade, late_timer);
+  if (u->why)
+    kill(u->pid, SIGKILL);
+  else
+    upgrade_give_up(u, "it was not ready in time, and was told to stop");
+}
+
+void upgrade_give_up(struct upgrade *u, const char *why) {
+  u->why = why;
   kill(u->pid, SIGTERM);
-  finish(u, "it was not ready in time, and is told to stop");
+  usec_t at = loop_now(u->loop) + UPGRADE_KILL_AFTER_S * USEC_PER_S;
+  if (timer_set(u->loop, &u->late_timer, at) != OK)
+    kill(u->pid, SIGKILL);
+}
+
+void upgrade_answer(struct upgrade *u) {
+  ssize_t n = send(u->fd, "1", 1, MSG_NOSIGNAL);
+  (void)n; /* the end, which follows, says the same */
+  u->answered = true;
+  event_del(u->exited); /* nobody's business any more */
+  timer_cancel(u->loop, &u->late_timer);
 }
 
 /* Descriptors may lie where others are to go: first all of them get out of the way. */
@@ -133,9 +158,9 @@ static enum err start(struct upgrade *u, const char *const *arguments,
                       const struct handed_list *sockets, struct buf *why) {
   int ends[2], lifted[HANDED_MAX + 1];
   memset(lifted, -1, sizeof lifted);
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
     return ERR_IO;
-  u->ready_fd = ends[0];
+  u->fd = ends[0];
   enum err e = lift(sockets, ends[1], lifted);
   int error = e ? errno : spawn(arguments, sockets, lifted, &u->pid);
   if (error)
@@ -147,22 +172,28 @@ static enum err start(struct upgrade *u, const char *const *arguments,
   return error ? ERR_IO : OK;
 }
 
+static bool follow(struct upgrade *u, struct event **out, int fd, event_callback_fn run) {
+  *out = fd >= 0 ? event_new(u->loop->base, fd, EV_READ | EV_PERSIST, run, u) : NULL;
+  return *out && event_add(*out, NULL) == 0;
+}
+
 enum err upgrade_start(struct loop *loop, const char *const *arguments,
-                       const struct handed_list *sockets,
-                       void (*done)(void *user, pid_t pid, const char *why), void *user,
-                       struct upgrade **out, struct buf *why) {
+                       const struct handed_list *sockets, const struct upgrade_events *events,
+                       void *user, struct upgrade **out, struct buf *why) {
   struct upgrade *u = calloc(1, sizeof *u);
   if (!u)
     return ERR_MEMORY;
-  *u = (struct upgrade){.loop = loop, .ready_fd = -1, .done = done, .user = user};
+  *u = (struct upgrade){.loop = loop, .fd = -1, .pidfd = -1, .events = events, .user = user};
   timer_init(&u->late_timer, late);
   enum err e = start(u, arguments, sockets, why);
   if (!e) {
-    u->event = event_new(loop->base, u->ready_fd, EV_READ | EV_PERSIST, ready_came, u);
-    e = u->event && event_add(u->event, NULL) == 0 ? OK : ERR_MEMORY;
+    u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
+    usec_t at = loop_now(loop) + UPGRADE_MOST_S * USEC_PER_S;
+    if (!follow(u, &u->said, u->fd, something_said) ||
+        !follow(u, &u->exited, u->pidfd, process_exited) ||
+        timer_set(loop, &u->late_timer, at) != OK)
+      e = ERR_MEMORY;
   }
-  if (!e)
-    e = timer_set(loop, &u->late_timer, loop_now(loop) + UPGRADE_MOST_S * USEC_PER_S);
   if (e)
     upgrade_free(u);
   else
@@ -173,13 +204,17 @@ enum err upgrade_start(struct loop *loop, const char *const *arguments,
 struct upgrade *upgrade_free(struct upgrade *u) {
   if (!u)
     return NULL;
-  if (u->pid > 0)
+  if (u->pid > 0 && !u->answered)
     kill(u->pid, SIGTERM);
   timer_cancel(u->loop, &u->late_timer);
-  if (u->event)
-    event_free(u->event);
-  if (u->ready_fd >= 0)
-    close(u->ready_fd);
+  if (u->said)
+    event_free(u->said);
+  if (u->exited)
+    event_free(u->exited);
+  if (u->fd >= 0)
+    close(u->fd);
+  if (u->pidfd >= 0)
+    close(u->pidfd);
   free(u);
   return NULL;
 }

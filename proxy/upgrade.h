@@ -13,15 +13,27 @@ struct handed_list;
 struct loop;
 struct upgrade;
 
-enum { UPGRADE_MOST_S = 60 }; /* after this the new process is given up, with TERM */
+enum {
+  UPGRADE_MOST_S = 60,      /* after this the new process is given up, with TERM ... */
+  UPGRADE_KILL_AFTER_S = 10 /* ... and KILL */
+};
+
+struct upgrade_events {
+  /* The new process is there and waits for its answer: upgrade_answer, or upgrade_give_up. */
+  void (*ready)(void *user, pid_t pid);
+  /* It has ended, and did not take over; *why says why. */
+  void (*ended)(void *user, pid_t pid, const char *why);
+};
 
 /* Before anything else: by which path the program was started. */
 void upgrade_know_program(void);
-/* `arguments` are those behind the program's name. `done` is called once, from the loop: the new
- * process is there, or *why says why it is not. */
+/* `arguments` are those behind the program's name. `events` come from the loop. */
 enum err upgrade_start(struct loop *loop, const char *const *arguments,
-                       const struct handed_list *sockets,
-                       void (*done)(void *user, pid_t pid, const char *why), void *user,
-                       struct upgrade **out, struct buf *why) MUST_CHECK;
-/* One that is not done yet is given up. Accepts NULL; returns NULL. */
+                       const struct handed_list *sockets, const struct upgrade_events *events,
+                       void *user, struct upgrade **out, struct buf *why) MUST_CHECK;
+/* The place is its own from now on: it is let go of with upgrade_free. */
+void upgrade_answer(struct upgrade *u);
+/* It is told to stop; `ended` follows. `why` is static. */
+void upgrade_give_up(struct upgrade *u, const char *why);
+/* One that is still getting ready is told to stop. Accepts NULL; returns NULL. */
 struct upgrade *upgrade_free(struct upgrade *u);

@@ -92,11 +92,12 @@ void scheduled_yield(struct scheduled *e, usec_t now) {
 void scheduled_hand_over(struct scheduled *e, usec_t now) {
   if (e->all->leading)
     scheduled_publish(e);
-  if (e->all->leading && e->dirty) {
+  if (e->all->leading && e->dirty && e->replica_count) {
     scheduled_say(e, "cannot be handed over: the store does not take its record");
     scheduled_stop(e);
     return;
   }
   while (e->replica_count)
     scheduled_replica_forget(e->replicas[0]);
+  e->dirty = false; /* whoever leads now says what there is */
 }

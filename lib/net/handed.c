@@ -113,13 +113,11 @@ int handed_find(struct handed *h, const struct address *a, int *fds, int most, b
   return found;
 }
 
-void handed_ready(struct handed *h) {
-  if (!h || h->ready_fd < 0)
-    return;
-  ssize_t n = write(h->ready_fd, "1", 1);
-  (void)n; /* nobody reads it: it has gone without us */
-  close(h->ready_fd);
-  h->ready_fd = -1;
+int handed_ready(struct handed *h) {
+  /* A failure shows as the end, instead of an answer. */
+  if (h->ready_fd >= 0 && send(h->ready_fd, "1", 1, MSG_NOSIGNAL) < 0)
+    shutdown(h->ready_fd, SHUT_RDWR);
+  return h->ready_fd;
 }
 
 struct handed *handed_free(struct handed *h) {

@@ -22,17 +22,20 @@ struct handed_list {
 };
 /* Borrows the descriptor. Those over HANDED_MAX are left out. */
 void handed_list_add(struct handed_list *l, int fd, bool lent);
-/* The environment's word for the list, "NAME=...", and then one more descriptor, on which
- * handed_ready will say that the new process is there. */
+/* The environment's word for the list, "NAME=...". One more descriptor follows theirs: an end of a
+ * socket on which handed_ready says that the new process is there, and the one before that it
+ * may keep what it got. */
 void handed_word(const struct handed_list *l, char *to, int room);
 
 /* Takes the sockets over, and the words for them out of the environment, which children get. NULL
  * when memory ran out. */
 struct handed *handed_take(void);
 /* Those at this address, no more than `most`, are the caller's from now on; returns how many. *lent
- * as above. `h` may be NULL: none. */
+ * as above; files of the others are the process's before until it has answered handed_ready. `h`
+ * may be NULL: none. */
 int handed_find(struct handed *h, const struct address *a, int *fds, int most, bool *lent);
-/* Tells who has handed them over, if anybody waits for it: it may go. */
-void handed_ready(struct handed *h);
+/* Tells who has handed them over that it may go. Returns where its answer, a byte, will come, or
+ * the end, if it went without one; -1: nobody waits for it. */
+int handed_ready(struct handed *h);
 /* Closes what nobody has asked for. Accepts NULL; returns NULL. */
 struct handed *handed_free(struct handed *h);

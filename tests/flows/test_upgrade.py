@@ -124,6 +124,12 @@ def test_unix_sockets_go_over_with_their_files(start):
                          % len(BODY) + BODY)
             return b" 200 OK" in link.recv(65536)
     assert ask()
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # a new process that fails late leaves the files alone
+        change(h, lambda c: c["admin"].update(address=f"127.0.0.1:{taken.getsockname()[1]}"))
+        failed(h, "does not take over: it has ended; its standard error says why")
+    assert "another process listens there" in h.errors()
+    assert ask() and h.admin("/ready")[0] == 200
+    change(h, lambda c: c["admin"].pop("address"))
     assert h.upgrade().wait(30) == 0
     assert path.exists() and ask() and h.admin("/ready")[0] == 200
     h.process.send_signal(signal.SIGTERM)
