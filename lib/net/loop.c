@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/base/chunk.h"
+#include "lib/net/records.h"
 #include "lib/net/transport.h"
 
 enum { CHUNKS_KEPT = 1024 };
@@ -89,6 +90,7 @@ struct loop *loop_free(struct loop *l) {
   free(l->write_scratch);
   free(l->going_scratch);
   l->batch = batch_free(l->batch);
+  l->ciphers = ciphers_free(l->ciphers);
   free(l);
   return NULL;
 }

@@ -18,6 +18,7 @@
 #include "lib/net/batch.h"
 
 struct chunks;
+struct ciphers;
 struct event;
 struct event_base;
 struct transport;
@@ -71,6 +72,7 @@ struct loop {
   struct list readable;                 /* transports that have something to read */
   struct transport *reading[BATCH_OPS]; /* of these, those whose read is being handled */
   struct batch *batch;
+  struct ciphers *ciphers; /* of TLS connections; NULL before the first */
   uint64_t turns;
   bool stopping;
 };

@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/net/key.h"
+#include "lib/net/traffic.h"
 
 enum { TICKET_NAME_BYTES = 16, ALPN_WIRE_BYTES = 256 };
 
@@ -188,6 +189,7 @@ static void context_settings(SSL_CTX *ctx, struct tls_context *c, const struct t
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(ctx, 1); /* a client that resumes gets another one */
   SSL_CTX_set_app_data(ctx, c);
+  traffic_tell(ctx);
   SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_seal);
   SSL_CTX_set_tlsext_servername_callback(ctx, choose_certificate);
   SSL_CTX_set_tlsext_servername_arg(ctx, c);
@@ -255,6 +257,10 @@ struct tls_context *tls_context_free(struct tls_context *c) {
 
 struct ssl_st *tls_context_accept(struct tls_context *c) {
   SSL *ssl = SSL_new(c->contexts[0]);
+  if (ssl && !traffic_watch(ssl)) {
+    SSL_free(ssl);
+    return NULL;
+  }
   if (ssl)
     SSL_set_accept_state(ssl);
   return ssl;

@@ -102,6 +102,15 @@ static struct slice made(const struct loop *l) {
   return slice_of(l->going_scratch + l->going_bytes, l->going_end - l->going_bytes);
 }
 
+char *transport_make(struct transport *t, size_t n) {
+  struct loop *l = t->loop;
+  if (l->going_end + n > LOOP_WRITE_BYTES) {
+    transport_commit(t);
+    transport_put_out(l);
+  }
+  return l->going_scratch + l->going_end;
+}
+
 void transport_commit(struct transport *t) {
   struct loop *l = t->loop;
   if (made(l).len == 0)
@@ -224,7 +233,7 @@ static void flush_run(struct post *p) {
 }
 
 void transport_more_soon(struct transport *t, bool more) {
-  t->more_soon = more && !t->ssl;
+  t->more_soon = more && t->ops == &transport_plain;
 }
 
 /* Another connection wants to write: this one's bytes go out, or wait in its queue. */

@@ -29,6 +29,7 @@
 
 struct event;
 struct proxy_header;
+struct records;
 struct transport;
 struct ssl_st;
 
@@ -47,7 +48,8 @@ enum transport_end {
 struct transport_events {
   /* After transport_expect_header: it has come. Before all else; valid for the call only. */
   void (*on_header)(struct transport *t, const struct proxy_header *h);
-  /* TLS only: the handshake is complete; transport_alpn is known. Before any on_bytes. */
+  /* TLS only: the handshake is complete; transport_alpn is known, and `ssl` still there. Before any
+   * on_bytes. */
   void (*on_ready)(struct transport *t);
   void (*on_bytes)(struct transport *t, struct slice bytes);
   void (*on_drained)(struct transport *t);
@@ -56,8 +58,8 @@ struct transport_events {
   void (*on_end)(struct transport *t, enum transport_end end);
 };
 
-/* plain | tls, and before them header: what becomes of bytes between the socket and the protocols.
- */
+/* plain | tls, after a handshake of TLS 1.3 records, and before them all header: what becomes of
+ * bytes between the socket and the protocols. */
 struct transport_ops {
   /* Bytes as they were read: hands on what they mean. */
   void (*take)(struct transport *t, struct slice raw);
@@ -76,11 +78,12 @@ struct transport {
   struct loop *loop;
   int fd;
   struct event *event;
-  struct ssl_st *ssl;  /* TLS only */
-  struct slice raw;    /* TLS only: what was read and is not yet decrypted */
-  struct stash header; /* what has come of a header that is expected */
-  struct chunkq out;   /* bytes (TLS: records) the socket did not take */
-  size_t going;        /* bytes in loop->going_scratch; then `out` is empty */
+  struct ssl_st *ssl;      /* TLS; not for long if it is 1.3 */
+  struct records *records; /* TLS 1.3 after its handshake */
+  struct slice raw;        /* `ssl` only: what was read and is not yet decrypted */
+  struct stash header;     /* what has come of a header that is expected */
+  struct chunkq out;       /* bytes (TLS: records) the socket did not take */
+  size_t going;            /* bytes in loop->going_scratch; then `out` is empty */
   struct post read_post, flush_post;
   struct list ready_node;  /* in loop->readable */
   struct list unsure_node; /* in loop->unsure since unsure_us */
@@ -123,7 +126,7 @@ bool transport_full(struct transport *t);
 void transport_keep_buffered(struct transport *t);
 void transport_pause(struct transport *t);
 void transport_resume(struct transport *t);
-/* The negotiated protocol ("h2", "http/1.1" or empty). */
+/* The negotiated protocol ("h2", "http/1.1" or empty); within on_ready. */
 struct slice transport_alpn(const struct transport *t);
 /* Closes in order: after what waits has been written (and close_notify) our side is
  * shut; what still comes in is dropped, and on_end is called when the peer has closed
@@ -139,6 +142,9 @@ void transport_close(struct transport *t, bool abort);
 void transport_read_ready(struct loop *l);
 void transport_put_out(struct loop *l);
 
+/* For transport_ops only: room for n bytes that will go out next, at going_end of the loop's
+ * scratch; whoever writes there moves it. */
+char *transport_make(struct transport *t, size_t n);
 /* For transport_ops only: what was written behind going_bytes of the loop's scratch, up to
  * going_end, is this one's and will go out with the others'. */
 void transport_commit(struct transport *t);
@@ -148,6 +154,6 @@ void transport_put_plain(struct transport *t, struct slice first, struct slice s
 void transport_put_failed(struct transport *t);
 /* The connection cannot go on. Not from within a send. */
 void transport_fail(struct transport *t, enum transport_end end);
-extern const struct transport_ops transport_plain, transport_tls;
+extern const struct transport_ops transport_plain, transport_tls, transport_records;
 /* Binds the SSL object to the transport. */
 enum err transport_tls_open(struct transport *t) MUST_CHECK;

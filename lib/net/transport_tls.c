@@ -1,23 +1,21 @@
 /* TLS over the loop's scratch: one read(2) takes in many records, one write(2) puts
- * out many. OpenSSL sees a BIO of our own that never touches the socket. */
+ * out many. OpenSSL sees a BIO of our own that never touches the socket. After a handshake of TLS
+ * 1.3 transport_records goes on in its place; what is left is TLS 1.2. */
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <string.h>
 
+#include "lib/net/records.h"
+#include "lib/net/traffic.h"
 #include "lib/net/transport.h"
 
 static int bio_write(BIO *bio, const char *data, int len) {
   struct transport *t = BIO_get_data(bio);
-  struct loop *l = t->loop;
   BIO_clear_retry_flags(bio);
-  if (l->going_end + (size_t)len > LOOP_WRITE_BYTES) {
-    transport_commit(t);
-    transport_put_out(l);
-  }
-  memcpy(l->going_scratch + l->going_end, data, (size_t)len);
-  l->going_end += (size_t)len;
+  memcpy(transport_make(t, (size_t)len), data, (size_t)len);
+  t->loop->going_end += (size_t)len;
   return len;
 }
 
@@ -88,6 +86,19 @@ static bool handshake(struct transport *t) {
   return false;
 }
 
+/* What was gathered meanwhile is still plain, and goes out by the new way. */
+static bool taken_over(struct transport *t) {
+  struct loop *l = t->loop;
+  if (!l->ciphers && !(l->ciphers = ciphers_new()))
+    return false;
+  t->records = traffic_take_over(t->ssl, l->ciphers);
+  if (!t->records)
+    return false;
+  transport_tls.release(t);
+  t->ops = &transport_records;
+  return true;
+}
+
 /* All that the records hold; never more bytes than the records themselves. */
 static size_t decrypt(struct transport *t, int *status) {
   size_t len = 0;
@@ -107,8 +118,14 @@ static size_t decrypt(struct transport *t, int *status) {
 
 static void tls_take(struct transport *t, struct slice raw) {
   t->raw = raw;
-  if (!t->ready && !handshake(t))
-    return;
+  if (!t->ready) {
+    if (!handshake(t))
+      return;
+    if (taken_over(t)) {
+      t->ops->take(t, t->raw);
+      return;
+    }
+  }
   int status;
   do {
     size_t len = decrypt(t, &status);
