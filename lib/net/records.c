@@ -191,7 +191,8 @@ static EVP_CIPHER_CTX *context_take(struct ciphers *c, int suite, enum way way) 
   return *context;
 }
 
-/* A context with this way's key, and the nonce of its next record (RFC 8446, 5.3); NULL: no memory. */
+/* A context with this way's key, and the nonce of its next record (RFC 8446, 5.3); NULL: no memory.
+ */
 static EVP_CIPHER_CTX *context_for(struct ciphers *c, struct records *r, enum way way) {
   struct side *s = &r->sides[way];
   uint8_t nonce[IV_BYTES];
@@ -208,7 +209,8 @@ static EVP_CIPHER_CTX *context_for(struct ciphers *c, struct records *r, enum wa
   return context;
 }
 
-/* `to`: the head, then len bytes of inner text with their type at the end; sealed where they are. */
+/* `to`: the head, then len bytes of inner text with their type at the end; sealed where they are.
+ */
 static bool seal(struct ciphers *c, struct records *r, uint8_t *to, size_t len) {
   uint8_t *text = to + HEAD_BYTES;
   size_t wire = len + TAG_BYTES;
@@ -239,14 +241,13 @@ static size_t seal_parts(struct ciphers *c, struct records *r, enum record_type 
 /* The answer to one that was asked for, or because this key has sealed enough. */
 static size_t seal_update(struct ciphers *c, struct records *r, char *to) {
   static const char update[KEY_UPDATE_BYTES] = {KEY_UPDATE, 0, 0, 1, 0};
-  size_t n =
-      seal_parts(c, r, RECORD_HANDSHAKE, slice_of(update, sizeof update), SLICE_NONE, to);
+  size_t n = seal_parts(c, r, RECORD_HANDSHAKE, slice_of(update, sizeof update), SLICE_NONE, to);
   r->update_due = false;
   return n && keys_update(c, r, &r->sides[WAY_OUT]) ? n : 0;
 }
 
-size_t records_seal(struct ciphers *c, struct records *r, enum record_type type,
-                    struct slice first, struct slice second, char *to) {
+size_t records_seal(struct ciphers *c, struct records *r, enum record_type type, struct slice first,
+                    struct slice second, char *to) {
   size_t update = 0;
   if (r->update_due || r->sides[WAY_OUT].sequence >= records_a_key) {
     update = seal_update(c, r, to);
@@ -264,7 +265,7 @@ static enum err record_bytes(struct slice in, size_t *bytes, enum record_alert *
   if (in.len < HEAD_BYTES)
     return OK;
   size_t len = (size_t)head[3] << 8 | head[4];
-  *alert = head[0] != RECORD_DATA       ? ALERT_UNEXPECTED_MESSAGE
+  *alert = head[0] != RECORD_DATA      ? ALERT_UNEXPECTED_MESSAGE
            : len > WIRE_TEXT_BYTES_MAX ? ALERT_RECORD_OVERFLOW
            : len <= TAG_BYTES          ? ALERT_BAD_RECORD_MAC
                                        : ALERT_CLOSE_NOTIFY;
@@ -320,8 +321,8 @@ static bool open_text(struct ciphers *c, struct records *r, struct slice record,
   size_t len = record.len - HEAD_BYTES - TAG_BYTES;
   int n;
   return x && EVP_DecryptUpdate(x, NULL, &n, in, HEAD_BYTES) == 1 &&
-         EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, (void *)(in + HEAD_BYTES + len)) ==
-             1 &&
+         EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES,
+                             (void *)(in + HEAD_BYTES + len)) == 1 &&
          EVP_DecryptUpdate(x, (uint8_t *)to, &n, in + HEAD_BYTES, (int)len) == 1 &&
          EVP_DecryptFinal_ex(x, (uint8_t *)to + n, &n) == 1;
 }
@@ -352,13 +353,15 @@ static enum err alert_take(const char *text, size_t len, enum record_alert *aler
   return len == 2 && text[1] == ALERT_USER_CANCELED ? OK : ERR_TLS;
 }
 
-/* What an opened record of `len` bytes holds: its type stands behind the text, before any padding. */
+/* What an opened record of `len` bytes holds: its type stands behind the text, before any padding.
+ */
 static enum err text_take(struct ciphers *c, struct records *r, const char *text, size_t len,
                           size_t *data_len, enum record_alert *alert) {
   while (len && text[len - 1] == 0)
     len--;
-  *alert = len - 1 > RECORD_TEXT_BYTES_MAX ? ALERT_RECORD_OVERFLOW : ALERT_UNEXPECTED_MESSAGE;
-  if (len == 0 || len - 1 > RECORD_TEXT_BYTES_MAX)
+  bool large = len > RECORD_TEXT_BYTES_MAX + 1;
+  *alert = large ? ALERT_RECORD_OVERFLOW : ALERT_UNEXPECTED_MESSAGE;
+  if (len == 0 || large)
     return ERR_TLS;
   char type = text[--len];
   *data_len = type == RECORD_DATA ? len : 0;

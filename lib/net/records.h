@@ -1,7 +1,7 @@
-/* The record layer of TLS 1.3 once the handshake is done (RFC 8446, 5): what a connection needs then is
- * two keys and two counters, some 300 bytes, where the library's own object stays at 13 KB. Handshakes
- * and all cryptography are OpenSSL's; this takes the traffic secrets over from it, seals and opens
- * records, and follows key updates (4.6.3).
+/* The record layer of TLS 1.3 once the handshake is done (RFC 8446, 5): what a connection needs
+ * then is two keys and two counters, some 300 bytes, where the library's own object stays at 13 KB.
+ * Handshakes and all cryptography are OpenSSL's; this takes the traffic secrets over from it, seals
+ * and opens records, and follows key updates (4.6.3).
  *
  * One thread's connections share the thread's ciphers, which hold one key at a time. */
 #pragma once
@@ -51,7 +51,8 @@ struct ciphers *ciphers_new(void);
 /* Accepts NULL; returns NULL. */
 struct ciphers *ciphers_free(struct ciphers *c);
 
-/* AES-GCM with 128 or 256 bits, ChaCha20-Poly1305. Copies what it needs. NULL: another suite, or no memory. */
+/* AES-GCM with 128 or 256 bits, ChaCha20-Poly1305. Copies what it needs. NULL: another suite, or no
+ * memory. */
 struct records *records_new(struct ciphers *c, const struct traffic *t);
 /* Zeroes the keys. Accepts NULL; returns NULL. */
 struct records *records_free(struct ciphers *c, struct records *r);
@@ -63,8 +64,8 @@ struct records *records_free(struct ciphers *c, struct records *r);
  * peer that gave up. */
 enum err records_read(struct ciphers *c, struct records *r, struct slice *raw, char *to,
                       size_t *len, enum record_alert *alert) MUST_CHECK;
-/* Seals both texts, together at most RECORD_TEXT_BYTES_MAX, as one record at `to`, which has room for
- * them and RECORD_MORE_BYTES; a key update that is due goes before it. Returns the bytes written; 0:
- * it failed. */
-size_t records_seal(struct ciphers *c, struct records *r, enum record_type type,
-                    struct slice first, struct slice second, char *to);
+/* Seals both texts, together at most RECORD_TEXT_BYTES_MAX, as one record at `to`, which has room
+ * for them and RECORD_MORE_BYTES; a key update that is due goes before it. Returns the bytes
+ * written; 0: it failed. */
+size_t records_seal(struct ciphers *c, struct records *r, enum record_type type, struct slice first,
+                    struct slice second, char *to);

@@ -69,7 +69,8 @@ static void end_of_stream(struct http2_stream *st, const nghttp2_frame *frame) {
     return;
   http2_stream_begin(st);
   st->remote_ended = true;
-  request_body_end(st->request);
+  if (st->request) /* it has not been refused at once */
+    request_body_end(st->request);
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user) {

@@ -298,8 +298,16 @@ EXTENSIONS = [
     ("empty DATA", "6.1", head(POST, end=False) + 20 * data(end=False) + data(b"abc"), {"200"}),
 ]
 
+# What ends a request that is refused at once, in one piece with its head.
+REFUSALS = {"no good token": request(authority="closed.localhost", method="POST"),
+            "no replica": request(authority="cold.localhost", method="POST")}
+REFUSED = [(f"{name}, then {how}", "8.1", head(fields, end=False) + rest, {code})
+           for (name, fields), code in zip(REFUSALS.items(), ("401", "503"))
+           for how, rest in (("nothing", data(b"")), ("a body", data(b"abc")), ("trailers", head([("x-t", "1")])),
+                             ("a body and trailers", data(b"abc", end=False) + head([("x-t", "1")])))]
+
 CASES = [c if len(c) == 5 else (*c, 1) for part in (FRAME_SIZES, STREAM_IDS, STATES, WINDOWS, SETTINGS_CASES, CONTINUATIONS, PADDING, HPACK, PSEUDO,
-                                                   OCTETS, FIELDS, EXTENSIONS) for c in part]
+                                                   OCTETS, FIELDS, EXTENSIONS, REFUSED) for c in part]
 
 # What goes on to the replica: (name, section, fields sent, what it must see, what it must not)
 FORWARDED = [

@@ -22,7 +22,7 @@ def edge(tmp_path_factory):
     """One proxy for all cases; "cold" never starts, so that what is sent to it waits."""
     directory = tmp_path_factory.mktemp("edge")
     engine = Engine(directory)
-    h = Headrace(directory, {"ep": engine.endpoint(default=True),
+    h = Headrace(directory, {"ep": engine.endpoint(default=True), "closed": engine.endpoint(access="authenticated"),
                              "cold": {"access": "public", "driver": "static", "addresses": [f"127.0.0.1:{free_port()}"]}})
     ready(h, "ep")
     h.engine = engine
