@@ -120,7 +120,7 @@ static struct fleet_news *news_of(const struct edge_endpoint *e, const char *nam
 static void tell_workers(struct edge *edge, const struct edge_endpoint *e, const char *name,
                          bool gone) {
   for (int i = 0; i < edge->worker_count; i++) {
-    struct fleet_news *n = news_of(e, name, gone);
+    struct fleet_news *n = worker_left(edge->workers[i]) ? NULL : news_of(e, name, gone);
     if (n && worker_news(edge->workers[i], n) != OK)
       fleet_news_free(n);
   }
@@ -242,6 +242,18 @@ static void tokens_back(struct edge *edge) {
   if (edge->tokens_stale)
     tell_tokens(edge, edge->tokens);
   edge->tokens_stale = false;
+}
+
+/* How long they are believed may have changed while nobody can say which are good. */
+static void tokens_look_again(struct edge *edge) {
+  if (edge->store->link.up)
+    return;
+  usec_t since = edge->store->link.since_us;
+  int64_t most_s = edge->config->token_stale_max_s;
+  if (!most_s || since + most_s * USEC_PER_S > loop_now(edge->loop))
+    tokens_back(edge);
+  if (!edge->tokens_stale)
+    tokens_away(edge, since);
 }
 
 static void tokens_came(void *user, struct token_set *set) {
@@ -392,6 +404,7 @@ enum err edge_reload(struct edge *e, struct file *file, struct buf *why) {
   doors_free(e->doors);
   e->doors = doors;
   e->config = e->process.config = &file->config;
+  tokens_look_again(e);
   return OK;
 }
 

@@ -7,16 +7,19 @@
 #include "lib/fleet/load.h"
 #include "proxy/config/config.h"
 #include "proxy/edge_own.h"
+#include "proxy/worker.h"
 #include "proxy/request/account.h"
 #include "proxy/shares.h"
 
 enum { WANTED_APART_US = 25 * 1000 };
 
-/* The oldest version of the endpoint that a worker goes by. To be read before the requests at
- * its replicas: none can come to them by an older one afterwards. */
+/* The oldest version of the endpoint that a worker goes by, of those that still work. To be read
+ * before the requests at its replicas: none can come to them by an older one afterwards. */
 static int64_t version_seen(const struct edge *edge, const struct edge_endpoint *e) {
-  int64_t oldest = INT64_MAX;
+  int64_t oldest = e->record ? e->record->version : INT64_MAX;
   for (int i = 0; i < edge->worker_count; i++) {
+    if (worker_left(edge->workers[i]))
+      continue;
     int64_t v = atomic_load_explicit(&e->shared->cells[i].version, memory_order_acquire);
     oldest = v < oldest ? v : oldest;
   }

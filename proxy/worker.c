@@ -40,6 +40,7 @@ struct worker_thread {
   struct worker worker;
   pthread_t thread;
   bool started, ended;
+  _Atomic bool left; /* the thread has no client any more and takes no mail */
   struct worker_door **doors;
   int door_count;
   struct file *file; /* what config is in, once it was read again; a reference */
@@ -215,6 +216,7 @@ static void *thread_run(void *user) {
   clients_close(&t->worker);
   loop_turn(t->worker.loop, false); /* what was closed is freed */
   access_log_flush(t->worker.log);
+  atomic_store(&t->left, true);
   atomic_fetch_sub(&t->worker.process->running, 1);
   return NULL;
 }
@@ -335,6 +337,10 @@ static struct worker_mail *mail_new(struct worker_thread *t, void (*deliver)(str
     wm->thread = t;
   }
   return wm;
+}
+
+bool worker_left(const struct worker_thread *t) {
+  return atomic_load(&t->left);
 }
 
 enum err worker_news(struct worker_thread *t, struct fleet_news *n) {

@@ -48,6 +48,8 @@ bool worker_beats(struct worker_thread *t);
  * has. With `now` requests end within a second: with 503, or as an aborted answer. May be called
  * again to hurry. */
 void worker_stop(struct worker_thread *t, bool now);
+/* Its last client has gone, nobody new comes, and what it is told is not read any more. */
+bool worker_left(const struct worker_thread *t);
 /* Waits for the thread to end. */
 void worker_join(struct worker_thread *t);
 /* After all workers were joined: they may still hold mail for each other. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/dirs.h"
 
 static int hex_digit(char c) {
   return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -175,25 +175,13 @@ void token_write(const struct token *t, struct buf *out) {
   json_decref(o);
 }
 
-/* Root's commands leave it to whom it belonged before, or whose the directory is: who runs the
- * process must be able to read it. */
-static void leave_to_owner(int fd, const char *path) {
-  struct stat st;
-  char *directory = strdup(path);
-  if (geteuid() == 0 && directory && (stat(path, &st) == 0 || stat(dirname(directory), &st) == 0) &&
-      fchown(fd, st.st_uid, st.st_gid)) {
-    /* a file system without owners */
-  }
-  free(directory);
-}
-
 static enum err write_file(const char *path, const char *text, const char *instead_of) {
   unlink(path); /* and never what another has put there, or made it point to */
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0)
     return ERR_IO;
   size_t len = strlen(text);
-  leave_to_owner(fd, instead_of);
+  dirs_leave_to_owner(fd, instead_of);
   bool good = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
   close(fd);
   return good ? OK : ERR_IO;

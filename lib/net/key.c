@@ -50,10 +50,15 @@ bool key_is_text(const char *key) {
   return strncmp(key, "-----BEGIN", 10) == 0;
 }
 
+/* Else OpenSSL would ask the terminal for a pass phrase, and everybody would wait. */
+static int no_phrase(char *to, int room, int writing, void *user) {
+  return -1;
+}
+
 static EVP_PKEY *from_text(const char *text, size_t len) {
   wiping = true;
   BIO *bio = BIO_new_mem_buf(text, (int)len);
-  EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+  EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_phrase, NULL) : NULL;
   BIO_free(bio);
   wiping = false;
   return key;

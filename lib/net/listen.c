@@ -51,8 +51,9 @@ static int fail(int fd, const struct address *a, struct buf *why) {
 
 /* A file left behind by a process that was killed is in the way; a living one's is not
  * ours to take. */
+/* One whose queue is full is not: somebody listens, however long he has not looked. */
 static bool socket_is_stale(const struct address *a) {
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return false;
   int e = connect(fd, (const struct sockaddr *)&a->storage, a->len);

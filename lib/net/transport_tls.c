@@ -158,6 +158,7 @@ static void tls_put(struct transport *t, struct slice gathered, struct slice spa
 /* The socket ended without close_notify: somebody may have cut it. Who connects only to see whether
  * that works has not failed. */
 static enum transport_end tls_ended(struct transport *t) {
+  ERR_clear_error(); /* another one's */
   if (t->ready)
     return TRANSPORT_CUT;
   return SSL_in_before(t->ssl) ? TRANSPORT_EOF : TRANSPORT_TLS_FAILED;

@@ -88,7 +88,9 @@ static int lock_for(const char *path) {
   if (dirs_make_for(path, 0755) != OK)
     return -1;
   snprintf(lock, sizeof lock, "%s.lock", path);
-  int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0)
+    dirs_leave_to_owner(fd, path);
   if (fd >= 0 && flock(fd, LOCK_EX)) {
     close(fd);
     return -1;

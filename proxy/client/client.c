@@ -178,17 +178,19 @@ static bool source_take(struct client *c, const struct sockaddr_storage *source)
 }
 
 /* Without an internet address (LOCAL, UNKNOWN, a socket of the balancer's own) the connection keeps
- * its own; but since nobody is named, nobody's X-Forwarded-* are believed. */
+ * its own; but since nobody is named, nobody's X-Forwarded-* are believed, and no range of
+ * addresses has it. */
 static void on_header(struct transport *t, const struct proxy_header *h) {
   struct client *c = container_of(t, struct client, transport);
   bool good = true;
   c->trusted = false;
+  c->unnamed = h->local || h->source.ss_family == AF_UNIX;
   c->secure = c->secure || h->tls;
   if (h->aws_vpce_id.len) {
     c->identity.vpc_endpoint = strndup(h->aws_vpce_id.data, h->aws_vpce_id.len);
     good = c->identity.vpc_endpoint != NULL;
   }
-  if (good && !h->local && h->source.ss_family != AF_UNIX)
+  if (good && !c->unnamed)
     good = source_take(c, &h->source);
   if (!good)
     client_close(c, false);
@@ -293,6 +295,7 @@ struct request *client_request(struct client *c, const struct client_ops *ops, v
   r->token_memo = &c->token_memo;
   r->identity = &c->identity;
   r->secure = c->secure;
-  r->trusted_peer = c->trusted;
+  r->unnamed = c->unnamed;
+  r->trusted_peer = c->trusted && peer_trusted(c->worker, &c->peer);
   return r;
 }

@@ -88,6 +88,7 @@ struct client {
   struct sockaddr_storage peer; /* as the PROXY header says, where there is one */
   char peer_text[CLIENT_PEER_TEXT_BYTES];
   bool trusted; /* its X-Forwarded-* are believed */
+  bool unnamed; /* its PROXY header names no client */
   bool secure;  /* came by TLS, to us or to who wrote the PROXY header */
   bool closed;
   bool counted;        /* in the process's crowd */

@@ -359,7 +359,7 @@ void client_http1_next(struct client *c) {
     client_close(c, false);
   } else if (h->place == HTTP1_AT_BODY) {
     discard_rest(c);
-  } else if (!h->keep_alive || c->worker->stopping) {
+  } else if (!h->keep_alive) {
     h->place = HTTP1_AT_END;
     client_finish(c);
   } else {
@@ -367,6 +367,8 @@ void client_http1_next(struct client *c) {
     h->head_begun = false;
     h->served = true;
     deadline_in(c, c->worker->config->idle_timeout_s);
+    if (c->worker->stopping) /* its answer has not said so */
+      client_expect_last(c);
     if (!h->in_read && (h->stash.len || c->transport.paused))
       loop_post(c->worker->loop, &h->next_post);
   }
@@ -453,8 +455,8 @@ static void http1_stop(struct client *c) {
 
 static void http1_halt(struct client *c) {
   struct http1_client *h = &c->http1;
-  if (!h->request) {
-    client_close(c, false);
+  if (!h->request) { /* what waits of its answer is cut, which must show */
+    client_close(c, transport_pending(&c->transport) != 0);
     return;
   }
   h->keep_alive = false;

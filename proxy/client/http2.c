@@ -167,15 +167,20 @@ static void http2_stop(struct client *c) {
 
 static void http2_halt(struct client *c) {
   struct http2_session *s = c->http2;
+  http2_session_flush(s); /* what has arrived still goes out */
+  if (c->closed)
+    return;
+  s->in_session = true; /* nothing goes out, by which a stream of the list would end */
   list_each (node, &s->streams) {
     struct http2_stream *st = container_of(node, struct http2_stream, node);
     if (st->request)
       request_shut_down(st->request);
   }
+  s->in_session = false;
   part(s);
   if (s->stream_count == 0) {
     http2_session_flush(s);
-    client_close(c, false);
+    client_close(c, transport_pending(&c->transport) != 0);
   }
 }
 
@@ -259,8 +264,6 @@ static void input(struct http2_session *s, struct slice bytes) {
     http2_session_renew(s);
   }
   http2_session_touch(s);
-  if (c->worker->stopping && !s->told_to_go && s->stream_count)
-    http2_stop(c);
   put_aside(s, bytes);
 }
 
@@ -308,6 +311,8 @@ bool client_http2_start(struct client *c) {
   c->http2 = s;
   http2_session_renew(s);
   http2_session_touch(s);
+  if (c->worker->stopping)
+    http2_stop(c);
   return true;
 }
 

@@ -50,7 +50,9 @@ static enum err walk(const struct worker *w, struct slice list, struct sockaddr_
 
 enum err peer_client(const struct request *r, struct sockaddr_storage *client) {
   *client = *r->peer;
-  bool found = !r->trusted_peer;
+  if (r->unnamed)
+    return ERR_SYNTAX;
+  bool found = !r->trusted_peer || !peer_trusted(r->worker, r->peer); /* a reload may say so */
   enum err e = OK;
   for (int i = r->head.field_count - 1; !e && !found && i >= 0; i--)
     if (r->head.fields[i].id == HTTP_X_FORWARDED_FOR)

@@ -25,5 +25,6 @@ bool peer_trusted(const struct worker *w, const struct sockaddr_storage *peer);
 bool peer_counts(const struct worker *w, const struct sockaddr_storage *peer);
 /* The client's own address, as far as it can be believed: the peer's, or behind a trusted one that
  * entry of X-Forwarded-For which is the last that is not itself a trusted peer's (the first, if all
- * are). ERR_SYNTAX: a trusted peer says something else than an address there. */
+ * are). ERR_SYNTAX: a trusted peer says something else than an address there, or its PROXY header
+ * names nobody; then it is nobody's. */
 enum err peer_client(const struct request *r, struct sockaddr_storage *client) MUST_CHECK;

@@ -113,6 +113,7 @@ struct request {
   struct token_memo *token_memo;   /* the connection's */
   const struct identity *identity; /* the connection's */
   bool secure, http2, trusted_peer;
+  bool unnamed; /* its PROXY header names no client */
   /* head */
   struct arena arena;
   struct http_head head;

@@ -7,6 +7,7 @@
 #include "proxy/config/config.h"
 #include "proxy/request/account.h"
 #include "proxy/request/fleet.h"
+#include "proxy/request/peer.h"
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 #include "proxy/steps/pace.h"
@@ -63,10 +64,12 @@ bool hold_ticket_until(struct hold_ticket *t, usec_t until) {
 
 void hold_ticket_key(const struct request *r, unsigned char key[HOLD_KEY_BYTES]) {
   memset(key, 0, HOLD_KEY_BYTES);
-  if (r->has_token)
+  struct sockaddr_storage client;
+  if (r->token_name.data) /* it is known here: anybody can make up another */
     memcpy(key, r->token_hash, HOLD_KEY_BYTES);
   else
-    address_network_key((const struct sockaddr *)r->peer, key);
+    address_network_key(
+        (const struct sockaddr *)(peer_client(r, &client) == OK ? &client : r->peer), key);
 }
 
 /* What the request may come to own while it waits. */

@@ -43,5 +43,6 @@ void hold_ticket_drop(struct request *r);
 bool hold_ticket_until(struct hold_ticket *t, usec_t until);
 /* Makes the endpoint wanted while no replica is ready. */
 void hold_ticket_want(struct request *r);
-/* Whose turn it counts as: the token's, else the client's network. */
+/* Whose turn it counts as: the token's if it is known here, else that of the client's network
+ * (see peer_client). */
 void hold_ticket_key(const struct request *r, unsigned char key[HOLD_KEY_BYTES]);

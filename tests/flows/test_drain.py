@@ -1,9 +1,18 @@
 """A process is told to stop: what runs may end, what does not end is aborted visibly, and nobody new comes in."""
+import contextlib
+import fcntl
+import json
+import re
 import signal
+import socket
+import ssl
+import struct
+import termios
+import threading
 
 import pytest
 
-from harness import BODY, CHAT, STREAM, eventually, process_endpoint, read_all
+from harness import BODY, CHAT, STREAM, Http2, eventually, process_endpoint, read_all
 
 POST = "POST {path} HTTP/1.{minor}\r\nHost: {host}.localhost\r\nContent-Length: {length}\r\n{more}\r\n"
 
@@ -24,6 +33,10 @@ def read_until(link, what, data=b""):
 def term(h):
     h.process.send_signal(signal.SIGTERM)
     eventually(lambda: "stopping: requests may end" in h.errors())
+
+
+def metric(h, name):
+    return float(re.search(rf"^{name} (\S+)$", h.admin("/metrics")[1], re.M)[1])
 
 
 def refused(h):
@@ -120,3 +133,135 @@ def test_what_does_not_end_is_aborted_visibly(start, tmp_path, tls, again):
     assert http2.wait(endless2).reset
     assert h.process.wait(20) == 0
     assert [line["ended"] for line in h.log()] == ["shutdown"] * 8
+
+
+def test_a_cut_answer_never_ends_in_order(start):
+    """The request is over for the process when all of its answer waits to be sent; for the client it is not."""
+    engine = start.engine("--rate", 0)
+    h = start.headrace({"ep": engine.endpoint()}, drain_s=600)
+    links = []
+    for i in range(120):  # some of them end where the kernel takes no more, and we keep the rest
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", h.port))
+        links.append(post(link, body=json.dumps({"stream": True, "max_tokens": 200 * (i + 1)}).encode(), minor=0))
+    eventually(lambda: all_wait_or_are_complete(h, links))
+    term(h)
+    h.process.send_signal(signal.SIGTERM)
+    assert h.process.wait(20) == 0
+    ends = [end_of(link) for link in links]
+    assert {reset or whole for whole, reset in ends} == {True}
+    assert any(reset for _, reset in ends)
+
+
+def all_wait_or_are_complete(h, links, before=[]):
+    """Nothing has moved between two looks."""
+    status = h.status("ep")
+    now = (status["open"], len(h.log()), [unread(link) for link in links])
+    before[:] = [*before[-1:], now]
+    return status["pending"] == 0 and len(before) == 2 and before[0] == before[1]
+
+
+def unread(link):
+    return struct.unpack("i", fcntl.ioctl(link, termios.FIONREAD, b"\0" * 4))[0]
+
+
+def end_of(link):
+    """Whether the answer is whole, and whether its connection was reset."""
+    link.settimeout(20)
+    data = b""
+    try:
+        while part := link.recv(1 << 20):
+            data += part
+    except ConnectionResetError:
+        return False, True
+    return data.endswith(b"data: [DONE]\n\n"), False
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_who_begins_http2_when_it_is_over_is_told(start, tls):
+    engine = start.engine()
+    h = start.headrace({"ep": engine.endpoint()}, drain_idle_s=1, drain_s=600, client={"idle_timeout_s": 600})
+    link = socket.create_connection(("127.0.0.1", h.tls_port if tls else h.port), 20)
+    eventually(lambda: metric(h, "headrace_connections") == 1)
+    term(h)
+    if tls:
+        context = ssl.create_default_context(cafile=str(h.directory / "ca.pem"))
+        context.set_alpn_protocols(["h2"])
+        link = context.wrap_socket(link, server_hostname="localhost")
+    http2 = Http2(link)
+    while not http2.goaway:
+        http2.turn()
+    assert h.process.wait(20) == 0
+
+
+def test_a_kept_connection_may_bring_one_more_request(start):
+    engine = start.engine("--tokens", 40, "--rate", 20)
+    h = start.headrace({"ep": engine.endpoint()}, drain_idle_s=5)
+    link = post(h.connect(), body=STREAM)
+    first = read_until(link, b"data:")
+    assert b"connection: close" not in first.lower()
+    term(h)
+    read_until(link, b"\r\n0\r\n\r\n", first)
+    answer = read_all(post(link))
+    assert b"200 OK" in answer and b"connection: close" in answer.lower()
+    assert h.process.wait(20) == 0
+
+
+class Handles:
+    """A replica whose answers go on when the test says so."""
+
+    def __init__(self):
+        self.streams = {}
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.port = self.door.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.serve, args=(self.door.accept()[0],), daemon=True).start()
+
+    def serve(self, link):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += link.recv(65536) or b"\r\n\r\n"
+        path = data.split(b" ")[1].decode() if b" " in data else ""
+        if path.startswith("/s/"):
+            link.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+            self.streams[path] = link
+        else:
+            link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            link.close()
+
+
+def hellos(h, count):
+    """Connections that will keep a worker busy for a while, once each sends what stands beside it."""
+    context = ssl.create_default_context(cafile=str(h.directory / "ca.pem"))
+    mine, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(mine, theirs, server_hostname="localhost").do_handshake()
+    return [socket.create_connection(("127.0.0.1", h.tls_port)) for _ in range(count)], theirs.read()
+
+
+def test_streams_that_end_as_they_are_halted(start):
+    """The ends of some wait for their worker when it is told to end the others."""
+    replica = Handles()
+    h = start.headrace({"ep": {"access": "public", "driver": "static", "addresses": [f"127.0.0.1:{replica.port}"]}},
+                       drain_s=600, drain_idle_s=60, workers=1)
+    http2 = h.http2()
+    streams = []
+    for i in range(6):
+        streams.append(http2.ask(method="GET", path=f"/s/{i}", body=b""))
+        while streams[-1] not in http2.answers:
+            http2.turn()
+    links, hello = hellos(h, 400)
+    eventually(lambda: metric(h, "headrace_connections") == 401)
+    term(h)
+    for link in links:
+        link.sendall(hello)
+    for path in ("/s/1", "/s/3", "/s/5"):
+        replica.streams[path].sendall(b"0\r\n\r\n")
+    h.process.send_signal(signal.SIGTERM)
+    assert h.process.wait(20) == 0
+    replica.door.close()

@@ -360,3 +360,20 @@ def test_rolling_restart_under_load_loses_nothing(start):
     for t in threads:
         t.join()
     assert not problems and set(statuses) == {200}, (problems[:3], statuses)
+
+
+def test_a_proxy_that_drains_does_not_keep_replicas(start):
+    """Workers without clients have ended; they would never say that they know."""
+    redis, engine = start.redis(), start.engine("--tokens", 100000, "--rate", 20)
+    endpoints = {"ep": engine.endpoint(), "cold": process_endpoint("--rate", 0, log_directory=start.directory, scaling={"scale_to_zero_s": 1})}
+    scheduler, proxy = start.role("scheduler", redis, endpoints), start.role("proxy", redis, drain_s=600, drain_idle_s=0, workers=2)
+    eventually(lambda: proxy.call(host="ep.localhost", path="/health", method="GET", body=None).status == 200)
+    streaming = proxy.connect()
+    streaming.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: ep.localhost\r\nContent-Length: {len(STREAM)}\r\n\r\n".encode() + STREAM)
+    assert streaming.recv(100)
+    assert proxy.call(host="cold.localhost", X_Scale_Up_Timeout="30").status == 200
+    proxy.process.terminate()
+    eventually(lambda: not scheduler.status("cold")["replicas"])
+    assert proxy.process.poll() is None and streaming.recv(100)
+    proxy.process.terminate()
+    assert proxy.process.wait(20) == 0

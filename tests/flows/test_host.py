@@ -354,6 +354,16 @@ def test_a_token_of_root_can_be_read_by_the_user(nobody):
     h.command("token", "revoke", "a")
     eventually(lambda: h.call(token="hr_a").status == 401)
     assert (h.directory / "tokens.json").owner() == "nobody" and h.errors().count("tokens") == 0
+    lock = h.directory / "tokens.json.lock"
+    assert lock.owner() == "nobody"  # who may change tokens, too
+    lock.unlink()
+    lock.symlink_to(h.directory / "planted")
+    assert h.command("token", "revoke", "a", check=False).returncode and not (h.directory / "planted").exists()
+
+
+def test_a_log_may_be_a_device_in_a_directory_of_root(nobody):
+    h = nobody(log={"access": "/dev/null"})
+    eventually(lambda: h.call().status == 200)
 
 
 def seen(h):

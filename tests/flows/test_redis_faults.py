@@ -159,6 +159,21 @@ def test_tokens_are_believed_for_so_long_only(start):
     assert "headrace_tokens_stale 0" in edge.admin("/metrics")[1]
 
 
+def test_for_how_long_tokens_are_believed_may_change_meanwhile(start):
+    redis, engine = start.redis(), start.engine("--rate", "0")
+    start.role("scheduler", redis, {"ep": engine.endpoint(access="private", owner="me")}, tokens=[TOKEN])
+    edge = start.role("proxy", redis)
+    eventually(lambda: edge.call(token="hr_t").status == 200)
+    redis.save_and_stop()
+    eventually(lambda: "headrace_store_up 0" in edge.admin("/metrics")[1])
+    for most_s, status in ((1, 503), (0, 200), (1, 503), (600, 200)):
+        config = json.loads(edge.config.read_text())
+        config["store"]["token_stale_max_s"] = most_s
+        edge.config.write_text(json.dumps(config))
+        edge.command("reload")
+        eventually(lambda: edge.call(token="hr_t").status == status)
+
+
 def test_a_standby_does_nothing_while_it_is_blind(start):
     redis = start.redis()
     engine = start.engine("--rate", "0")

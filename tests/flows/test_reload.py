@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from harness import BODY, CHAT, STREAM, Http2, eventually, free_port, process_endpoint
+from harness import BODY, CHAT, DEADLINE_S, HEADRACE, STREAM, Http2, eventually, free_port, process_endpoint
 
 RELOADS = int(os.environ.get("HEADRACE_RELOADS", "10"))
 POST = (f"POST {CHAT} HTTP/1.1\r\nHost: ep.localhost\r\nContent-Length: {len(STREAM)}\r\n\r\n").encode() + STREAM
@@ -194,6 +194,41 @@ def certificate(directory, name):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
                     "-out", cert, "-subj", f"/CN={name}", "-days", "2"], check=True, capture_output=True)
     return cert, key
+
+
+def test_a_key_with_a_pass_phrase_is_refused_at_once(h, tmp_path):
+    """Nobody is asked for it, though there is somebody to ask."""
+    cert, key = certificate(tmp_path, "one")
+    sealed = tmp_path / "sealed.key"
+    subprocess.run(["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:secret", "-out", sealed], check=True, capture_output=True)
+    config = json.loads(h.config.read_text())
+    config["listeners"][0].update(certificates=[{"certificate": str(cert), "key": str(sealed)}])
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(config))
+    asked, ask = os.openpty()
+    with os.fdopen(asked), os.fdopen(ask) as terminal:
+        p = subprocess.Popen([HEADRACE, "run", "-c", str(other)], stdin=terminal, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            assert "has no passphrase" in p.communicate(timeout=DEADLINE_S)[1] and p.returncode
+        finally:
+            p.kill()
+
+
+def test_a_socket_whose_process_does_not_answer_is_somebodys(h, tmp_path):
+    path = str(tmp_path / "busy.sock")
+    with socket.socket(socket.AF_UNIX) as door, contextlib.ExitStack() as waiting:
+        door.bind(path)
+        door.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                link = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                link.setblocking(False)
+                link.connect(path)
+        config = json.loads(h.config.read_text())
+        config["listeners"].append({"address": f"unix:{path}", "tls": False})
+        h.config.write_text(json.dumps(config))
+        assert "busy.sock" in h.command("reload", check=False).stderr
+    assert h.call().status == 200
 
 
 def shown(port):

@@ -137,7 +137,8 @@ def balanced(start):
     e = start.engine("--tokens", 2, "--rate", 0)
     h = start.headrace({"ep": e.endpoint(), "linked": e.endpoint(vpc_endpoints=["vpce-other", VPCE]),
                         "both": e.endpoint(vpc_endpoints=[VPCE], allow_addresses=["198.51.100.0/24"]),
-                        "near": e.endpoint(allow_addresses=["192.0.2.0/24", "2001:db8::/32"])})
+                        "near": e.endpoint(allow_addresses=["192.0.2.0/24", "2001:db8::/32"]),
+                        "here": e.endpoint(allow_addresses=["127.0.0.0/8", "unix"])})
     reload(h, introduce)
     return h
 
@@ -264,6 +265,7 @@ def test_who_names_nobody_keeps_his_address_and_speaks_for_nobody(behind, to, ow
         answer = ask(introduced(behind, header, to), **GET, X_Forwarded_For="6.6.6.6")
         assert forwarded(answer) == own
         assert ask(introduced(behind, header, to), host="near.localhost", X_Forwarded_For=SOURCE).code == "access_denied"
+        assert ask(introduced(behind, header, to), host="here.localhost").code == "access_denied"  # whose client is not here
 
 
 def test_trust_follows_the_source(behind):
@@ -400,6 +402,25 @@ def test_rules_change_under_a_connection(ruled):
     eventually(lambda: link.call(token="hr_t").status == 200)
     link.close()
     reload(ruled, lambda c: c["endpoints"]["ep"].update(allow_addresses=was))
+
+
+def test_a_peer_that_is_not_trusted_any_more_speaks_for_nobody(start):
+    e = start.engine()
+    h = start.headrace({"ep": e.endpoint(allow_addresses=["192.0.2.0/24"]),
+                        "cold": process_endpoint("--load-ms", 60000, log_directory=start.directory, allow_addresses=["192.0.2.0/24"])},
+                       trusted_peers=["127.0.0.1"])
+    link, old = h.http2(), h.connect()
+    said = {"X_Forwarded_For": "192.0.2.1"}
+    assert link.call(**said).status == http1(old, **said).status == 200
+    held = link.ask(host="cold.localhost", X_Scale_Up_Timeout="60", **said)
+    eventually(lambda: h.status("cold")["held"] == 1)
+    reload(h, lambda c: c.update(trusted_peers=[]))
+    eventually(lambda: link.call(**said).status == 403)
+    assert http1(old, **said).status == 403
+    reload(h, lambda c: c["endpoints"]["cold"].update(allow_addresses=["192.0.2.0/25"]))  # what is held looks again
+    assert link.wait(held).code == "access_denied"
+    link.close()
+    old.close()
 
 
 def test_a_held_request_hears_of_a_change(start):
@@ -614,6 +635,26 @@ def test_bad_certificates_end_the_handshake(mutual, issuers, version):
     failures = metric(mutual, "client_certificate_failures_total")
     assert over_tls(mutual, None, "tls_port", version=version) == 200
     assert metric(mutual, "client_certificate_failures_total") == failures
+
+
+def test_who_breaks_off_has_shown_no_bad_certificate(mutual, issuers):
+    """Whatever went wrong on that worker before."""
+    bad = issuers[1].issue("alice")
+    for _ in range(8):  # workers are more than one
+        link = connect(mutual, "tls_port")
+        mine, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with pytest.raises(ssl.SSLWantReadError):
+            tls_context(mutual).wrap_bio(mine, theirs, server_hostname="localhost").do_handshake()
+        link.sendall(theirs.read())
+        assert link.recv(1)
+        assert over_tls(mutual, bad, "tls_port") is None
+        failures = metric(mutual, "client_certificate_failures_total")
+        with counted(mutual, "tls_failures_total"):
+            link.shutdown(socket.SHUT_WR)
+            while link.recv(65536):
+                pass
+        assert metric(mutual, "client_certificate_failures_total") == failures
+        link.close()
 
 
 def test_each_name_of_a_listener_asks_for_one(changing_mutual, issuers, tmp_path):

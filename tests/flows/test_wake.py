@@ -116,6 +116,35 @@ def test_beyond_the_paced_limit_503_is_immediate(start):
     waiting.close()
 
 
+def paced(h, count):
+    """A request that is kept back; whoever asks keeps it open."""
+    eventually(lambda: f"headrace_paced_total {count}" in h.admin("/metrics")[1])
+
+
+def get(h, **fields):
+    link = h.connect()
+    link.sendall(b"GET / HTTP/1.1\r\nHost: ep.localhost\r\n" + "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in fields.items()).encode() + b"\r\n")
+    return link
+
+
+def test_a_made_up_token_is_nobodys_name(start):
+    h = start.headrace({"ep": process_endpoint("--load-ms", 60000, log_directory=start.directory)}, hold={"pace_s": 60})
+    assert h.call(token="one").status == 503
+    waiting = get(h, Authorization="Bearer two")
+    paced(h, 1)
+    waiting.close()
+
+
+def test_clients_behind_a_trusted_peer_are_paced_apart(start):
+    h = start.headrace({"ep": process_endpoint("--load-ms", 60000, log_directory=start.directory)}, hold={"pace_s": 60},
+                       trusted_peers=["127.0.0.1"])
+    assert h.call(X_Forwarded_For="203.0.113.1").status == 503
+    assert h.call(X_Forwarded_For="198.51.100.1").status == 503
+    waiting = get(h, X_Forwarded_For="203.0.113.1")
+    paced(h, 1)
+    waiting.close()
+
+
 def test_a_port_where_nobody_listens_is_not_ready(start):
     engine = start.engine()
     h = start.headrace({"up": engine.endpoint(health={"interval_ms": 100})})

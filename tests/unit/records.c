@@ -1,4 +1,5 @@
-/* Records of TLS 1.3 (RFC 8446, 5) against OpenSSL's client, over the transport that takes a connection over. */
+/* Records of TLS 1.3 (RFC 8446, 5) against OpenSSL's client, over the transport that takes a
+ * connection over. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -67,7 +68,8 @@ static void forward(const char *bytes, size_t n) {
 static void pump(size_t piece) {
   char bytes[4096];
   int n;
-  while ((n = BIO_read(from_server, bytes, piece < sizeof bytes ? (int)piece : (int)sizeof bytes)) > 0) {
+  while ((n = BIO_read(from_server, bytes, piece < sizeof bytes ? (int)piece : (int)sizeof bytes)) >
+         0) {
     forward(bytes, (size_t)n);
     if (piece < sizeof bytes)
       loop_turn(loop, false);
@@ -83,8 +85,8 @@ static void connect_with(const char *suite, int version, SSL_SESSION *session) {
   cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
   client_fd = pair[1];
   server_ready = server_ended = false;
-  cr_assert_eq(
-      transport_open(&server, loop, pair[0], tls_context_accept(context), false, &events), OK);
+  cr_assert_eq(transport_open(&server, loop, pair[0], tls_context_accept(context), false, &events),
+               OK);
   client_context = SSL_CTX_new(TLS_client_method());
   cr_assert(SSL_CTX_set_max_proto_version(client_context, version));
   if (suite)
@@ -218,9 +220,9 @@ Test(records, keys_are_updated_both_ways) {
   for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
     connect_client(suites[i], TLS1_3_VERSION);
     for (int n = 0; n < 100; n++) {
-      cr_assert_eq(SSL_key_update(client, n % 3 ? SSL_KEY_UPDATE_REQUESTED
-                                                : SSL_KEY_UPDATE_NOT_REQUESTED),
-                   1);
+      cr_assert_eq(
+          SSL_key_update(client, n % 3 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED),
+          1);
       cr_assert_eq(SSL_do_handshake(client), 1);
       echo(1 + (size_t)n * 37, n % 2 ? 3 : SIZE_MAX);
     }
