@@ -228,7 +228,6 @@ def test_a_socket_whose_process_does_not_answer_is_somebodys(h, tmp_path):
         config["listeners"].append({"address": f"unix:{path}", "tls": False})
         h.config.write_text(json.dumps(config))
         assert "busy.sock" in h.command("reload", check=False).stderr
-    assert h.call().status == 200
 
 
 def shown(port):

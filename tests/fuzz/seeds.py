@@ -44,6 +44,20 @@ seeds("address", {
 })
 
 
+def sealed(kind, text):
+    return bytes([(len(text) + 1) << 1 | 1, kind]) + text
+
+
+for number, suite in enumerate(("aes128", "aes256", "chacha")):
+    seeds("records", {
+        f"{suite}_data": bytes([number, 0]) + sealed(23, b"hello") + sealed(23, b"") + sealed(23, b"more" * 20) + sealed(21, b"\x01\0"),
+        f"{suite}_pieces": bytes([number, 3]) + sealed(23, b"hello") + sealed(23, b"world"),
+        f"{suite}_update": bytes([number, 7]) + sealed(23, b"a") + sealed(22, b"\x18\0\0\1\1") + sealed(23, b"b"),
+        f"{suite}_forged": bytes([number, 0]) + sealed(23, b"a") + bytes([(5 + 32) << 1]) + b"\x17\3\3\0\x20" + bytes(32),
+        f"{suite}_padding": bytes([number, 0]) + sealed(0, b"hi\x17\0\0") + sealed(0, b"\0\0"),
+    })
+
+
 def frame(kind, flags, stream, payload):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
@@ -62,6 +76,8 @@ seeds("http2_session", {
     "get": b"\x01@" + GET,
     "wait_reset": b"\x03\x10" + frame(1, 5, 1, head(b"/wait")) + frame(3, 0, 1, b"\0\0\0\x08"),
     "fail": b"\x09@" + frame(1, 5, 1, head(b"/fail")),
+    "fail_empty": b"\x01@" + frame(1, 4, 1, head(b"/fail", method=POST)) + frame(0, 1, 1, b""),
+    "fail_trailers": b"\x01@" + frame(1, 4, 1, head(b"/fail", method=POST)) + frame(1, 5, 1, literal(b"a", b"b")),
     "large": b"\x05@" + frame(1, 5, 1, head(b"/large")) + frame(8, 0, 1, b"\0\x04\0\0"),
     "echo": b"\x03\x20" + frame(1, 4, 1, head(b"/echo", method=POST)) + frame(0, 0, 1, b"hello")
             + frame(0, 9, 1, b"\x02ab\0\0"),
