@@ -16,6 +16,8 @@
 #include "proxy/request/outlier.h"
 #include "proxy/request/worker.h"
 
+_Static_assert(sizeof(struct request) <= 1024, "the allocator's next size is 1280");
+
 enum {
   REQUEST_ATTEMPTS_MAX = 8, /* ways back to the hold */
   REQUEST_ID_BYTES_MAX = 128,

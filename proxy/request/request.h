@@ -113,7 +113,8 @@ struct request {
   struct token_memo *token_memo;   /* the connection's */
   const struct identity *identity; /* the connection's */
   bool secure, http2, trusted_peer;
-  bool unnamed; /* its PROXY header names no client */
+  bool unnamed;  /* its PROXY header names no client */
+  bool by_model; /* the body says which endpoint */
   /* head */
   struct arena arena;
   struct http_head head;
@@ -123,26 +124,25 @@ struct request {
   struct slice path;        /* target without query, as the client sent it */
   size_t strip;             /* bytes of the path that the route cuts */
   int64_t scale_up_s;       /* X-Scale-Up-Timeout; -1: not given */
-  bool by_model;            /* the body says which endpoint */
   struct json_member *seek; /* while that is being looked for; in the arena */
   /* access */
   bool has_token, cors;
+  bool metered; /* the meter counts us */
   unsigned char token_hash[HOLD_KEY_BYTES];
   struct slice token_name, token_owner;
   struct meter *meter; /* a reference; NULL: its token has no limits */
-  bool metered;        /* the meter counts us */
   /* endpoint and replica */
   struct endpoint *endpoint;
   struct replica *replica;      /* a reference while leased */
   struct replica_shared *place; /* a place of concurrency_max, with a reference */
-  bool leased;                  /* replica->cell counts us */
   const struct replica_ops *replica_ops;
   void *lease;
-  bool lease_reused;                  /* on a connection that had served before */
+  const struct replica_shared *avoid; /* whom the last way back came from; only compared */
   int attempts;                       /* ways back taken */
-  const struct replica_shared *avoid; /* whom the last of them came from; only compared */
-  bool retried_answer;                /* one of them was a 502 or 503 from a replica */
   int retries;                        /* pauses made before them */
+  bool retried_answer;                /* one of them was a 502 or 503 from a replica */
+  bool leased;                        /* replica->cell counts us */
+  bool lease_reused;                  /* on a connection that had served before */
   bool connected, relaying, invited;
   /* hold */
   struct hold_ticket *hold;

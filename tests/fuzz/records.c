@@ -1,9 +1,9 @@
-/* Records of TLS 1.3 as a client may send them, in any pieces: sealed with the right key but holding
- * anything, or not sealed at all. What is opened is what was sealed, in its turn.
+/* Records of TLS 1.3 as a client may send them, in any pieces: sealed with the right key but
+ * holding anything, or not sealed at all. What is opened is what was sealed, in its turn.
  *
- * The first byte says the suite, the second how long the pieces are. Then parts: a byte of which the
- * lowest bit says whether it is sealed, and the others how many bytes follow; of a sealed part the
- * first is its type. */
+ * The first byte says the suite, the second how long the pieces are. Then parts: a byte of which
+ * the lowest bit says whether it is sealed, and the others how many bytes follow; of a sealed part
+ * the first is its type. */
 #include <assert.h>
 #include <string.h>
 
@@ -68,7 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 3 || (!ciphers && !(ciphers = ciphers_new())))
     return 0;
   size_t bytes = data[0] % SUITES == 1 ? 48 : 32;
-  struct traffic t = {.suite = (uint16_t)(FIRST_SUITE + data[0] % SUITES), .in_len = bytes, .out_len = bytes};
+  struct traffic t = {
+      .suite = (uint16_t)(FIRST_SUITE + data[0] % SUITES), .in_len = bytes, .out_len = bytes};
   struct traffic mirrored = t;
   t.in[0] = mirrored.out[0] = 1;
   t.out[0] = mirrored.in[0] = 2;
