@@ -116,7 +116,7 @@ static void there(struct process_parts *p) {
   greeting_print(p->file);
   notify_say("READY=1\nMAINPID=%d", (int)getpid());
   if (p->before)
-    handed_ready(p->handed);
+    handed_ready(p->handed, p->id);
 }
 
 /* When the fleet is known, the doors are open to some purpose. Who takes a place over has reached

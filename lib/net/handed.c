@@ -117,9 +117,11 @@ int handed_before(const struct handed *h) {
   return h->ready_fd;
 }
 
-void handed_ready(struct handed *h) {
+void handed_ready(struct handed *h, const char *id) {
+  char text[HANDED_ID_BYTES + 1];
+  int n = snprintf(text, sizeof text, "1%s", id);
   /* A failure shows as the end, instead of an answer. */
-  if (send(h->ready_fd, "1", 1, MSG_NOSIGNAL) < 0)
+  if (send(h->ready_fd, text, (size_t)n, MSG_NOSIGNAL) < 0)
     shutdown(h->ready_fd, SHUT_RDWR);
 }
 

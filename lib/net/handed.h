@@ -8,7 +8,7 @@
 struct address;
 struct handed;
 
-enum { HANDED_MAX = 1024, HANDED_FIRST_FD = 3 };
+enum { HANDED_MAX = 1024, HANDED_FIRST_FD = 3, HANDED_ID_BYTES = 128 };
 
 /* What goes from process to process: descriptors from HANDED_FIRST_FD on. `lent`: a Unix socket's
  * file is somebody else's, systemd's for one, and stays when we go. */
@@ -37,7 +37,7 @@ int handed_find(struct handed *h, const struct address *a, int *fds, int most, b
 /* Where the answer of the process before, a byte, will come, or its end, if it goes without one;
  * -1: there is none. */
 int handed_before(const struct handed *h);
-/* Tells it that it may go. */
-void handed_ready(struct handed *h);
+/* Tells it that it may go, and leave what it leads to us, whom the store knows by this id. */
+void handed_ready(struct handed *h, const char *id);
 /* Closes what nobody has asked for. Accepts NULL; returns NULL. */
 struct handed *handed_free(struct handed *h);

@@ -1,5 +1,6 @@
 """A new process that takes a place over: what it must know first, who leads then, and what becomes of the children."""
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -102,3 +103,66 @@ def test_a_new_process_that_is_dead_again_takes_nothing_over(start):
     h.process.send_signal(signal.SIGCONT)
     eventually(lambda: f"the new process {new} does not take over" in h.errors())
     eventually(lambda: h.call(host="short.localhost").status == 200)
+
+
+PLAIN = {"min_replicas": 1, "max_replicas": 1, "scale_to_zero_s": 0}
+
+
+def always(start, *words, **more):
+    return process_endpoint("--rate", 0, *words, log_directory=start.directory, scaling=PLAIN, **more)
+
+
+def both_roles(start, redis, endpoints):
+    h = start.role("run", redis, endpoints, listeners=[{"address": f"127.0.0.1:{free_port()}", "tls": False}])
+    eventually(lambda: all(h.status(name)["state"] == "running" for name in endpoints))
+    return h
+
+
+def servers(redis, name="ep"):
+    """The processes of an endpoint's replicas, as the store has them."""
+    records = (redis.cli("hvals", f"headrace:replicas:{{{name}}}") or "").splitlines()
+    return [int(json.loads(r)["handle"].split(":")[0]) for r in records if r]
+
+
+def upgraded(h):
+    assert h.upgrade().wait(30) == 0
+    eventually(lambda: "leads" in h.errors().rsplit("takes over; ", 1)[1])
+
+
+def test_the_lead_goes_to_the_new_process_and_to_no_other(start):
+    """Another scheduler asks for it more often."""
+    redis = start.redis()
+    h = start.role("scheduler", redis, {"ep": always(start)}, store={"lease_ms": 10000, "refresh_ms": 2000})
+    eventually(lambda: "is ready at" in h.errors())
+    other = start.role("scheduler", redis, {"ep": always(start)}, store={"refresh_ms": 50})
+    pids = servers(redis)
+    upgraded(h)
+    assert "leads" not in other.errors()
+    assert servers(redis) == pids and lives(pids[0])
+
+
+def test_an_endpoint_that_the_new_configuration_lacks_is_stopped(start):
+    redis = start.redis()
+    h = both_roles(start, redis, {"ep": always(start), "two": always(start)})
+    kept, gone = servers(redis), servers(redis, "two")
+    change(h, lambda c: c["endpoints"].pop("two"))
+    upgraded(h)
+    eventually(lambda: not lives(gone[0]) and redis.cli("exists", "headrace:endpoint:{two}") == "0")
+    assert servers(redis) == kept and lives(kept[0])
+
+
+def test_what_an_adopted_server_leaves_behind_is_killed(start):
+    redis, mark = start.redis(), str(100000 + free_port())
+    e = always(start)
+    e["process"]["command"] = ["/bin/sh", "-c", f"(trap '' TERM; exec sleep {mark}) & exec \"$@\"", "sh", *e["process"]["command"]]
+    h = both_roles(start, redis, {"ep": e})
+    left = subprocess.run(["pgrep", "-fx", f"sleep {mark}"], capture_output=True, text=True).stdout.split()
+    assert len(left) == 1
+    upgraded(h)
+    h.process.send_signal(signal.SIGTERM)
+    h.process.wait(30)
+    try:
+        eventually(lambda: not lives(left[0]))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(left[0]), signal.SIGKILL)
