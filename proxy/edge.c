@@ -20,7 +20,7 @@
 #include "proxy/worker.h"
 
 enum { STOP_LOOK_US = 20 * 1000, WORKERS_MAX = 256 };
-/* The doors open after this even if the store has said nothing yet. */
+/* edge_open_late: after this. */
 enum { DOORS_LATE_US = 2 * 1000 * 1000 };
 
 static void replicas_drop(struct edge_endpoint *e) {
@@ -188,6 +188,12 @@ static void doors_late(struct timer *t) {
   open_doors(container_of(t, struct edge, doors_timer));
 }
 
+void edge_open_late(struct edge *edge) {
+  usec_t at = loop_now(edge->loop) + DOORS_LATE_US;
+  if (!edge->known && timer_set(edge->loop, &edge->doors_timer, at) != OK)
+    abort(); /* nobody would be let in */
+}
+
 static void endpoints_known(void *user) {
   struct edge *edge = user;
   edge->endpoints_known = true;
@@ -325,8 +331,6 @@ static enum err edge_open(struct edge *edge, struct handed *handed, struct buf *
     e = worker_start(edge->workers[i]);
   if (!e)
     e = timer_set(edge->loop, &edge->publish_timer, loop_now(edge->loop));
-  if (!e)
-    e = timer_set(edge->loop, &edge->doors_timer, loop_now(edge->loop) + DOORS_LATE_US);
   if (e && why->len == 0)
     buf_str(why, "out of memory");
   return e;

@@ -26,6 +26,9 @@ struct worker_cell;
 enum err edge_new(struct loop *loop, struct store *store, const struct config *config,
                   const char *id, struct handed *handed, struct edge **out,
                   struct buf *why) MUST_CHECK;
+/* Nobody else serves in our place: the doors, which open when the fleet is known, open in a moment
+ * even if the store has said nothing yet. */
+void edge_open_late(struct edge *e);
 /* From now on goes by another configuration: all workers, or, on error (*why says what and how to
  * mend it), none. Connections and requests that are there stay. `file` outlives this one's stay in
  * force; each worker keeps a reference until it has the next. */

@@ -89,30 +89,45 @@ static void before_left(evutil_socket_t fd, short what, void *user) {
   if (recv(fd, &byte, 1, 0) < 0 && (errno == EAGAIN || errno == EINTR))
     return;
   admin_own_file(p->admin);
-  if (p->edge)
+  if (p->edge) {
     edge_own_files(p->edge, true);
-  event_del(p->before);
+    edge_open_late(p->edge);
+  }
+  event_free(p->before);
+  p->before = NULL;
   p->handed = handed_free(p->handed);
+}
+
+/* Who serves in our place is followed from the start: it may end before we are ready. Without one
+ * nobody is served until our doors are open. */
+static enum err before_follow(struct process_parts *p) {
+  int fd = handed_before(p->handed);
+  if (fd < 0) {
+    p->handed = handed_free(p->handed);
+    if (p->edge)
+      edge_open_late(p->edge);
+    return OK;
+  }
+  p->before = event_new(p->loop->base, fd, EV_READ | EV_PERSIST, before_left, p);
+  return p->before && event_add(p->before, NULL) == 0 ? OK : ERR_MEMORY;
 }
 
 static void there(struct process_parts *p) {
   greeting_print(p->file);
   notify_say("READY=1\nMAINPID=%d", (int)getpid());
-  int fd = handed_ready(p->handed);
-  if (fd < 0) {
-    p->handed = handed_free(p->handed);
-    return;
-  }
-  p->before = event_new(p->loop->base, fd, EV_READ | EV_PERSIST, before_left, p);
-  if (!p->before || event_add(p->before, NULL))
-    abort(); /* two processes would each take the other for the one that serves */
+  if (p->before)
+    handed_ready(p->handed, p->id);
 }
 
-/* When the fleet is known, the doors are open to some purpose. */
+/* When the fleet is known, the doors are open to some purpose. Who takes a place over has reached
+ * the store, too. */
+static bool is_ready(const struct process_parts *p) {
+  return (!p->edge || edge_ready(p->edge)) && (!p->before || p->store->link.up);
+}
+
 static void greet(struct timer *t) {
   struct process_parts *p = container_of(t, struct process_parts, greet_timer);
-  if (!p->edge || edge_ready(p->edge) ||
-      timer_set(p->loop, t, loop_now(p->loop) + 10 * USEC_PER_MS) != OK)
+  if (is_ready(p) || timer_set(p->loop, t, loop_now(p->loop) + 10 * USEC_PER_MS) != OK)
     there(p);
 }
 
@@ -171,6 +186,8 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
                 p->handed, &p->admin, why);
   if (!e)
     admin_on_reload(p->admin, reload, p);
+  if (!e)
+    e = before_follow(p);
   config_forget_keys(&p->file->config);
   if (!e)
     log_warnings(p);

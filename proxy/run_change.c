@@ -172,10 +172,10 @@ void reopen_asked(evutil_socket_t fd, short what, void *user) {
 }
 
 /* The new process has the doors; who is here may end. */
-static void new_ready(void *user, pid_t pid) {
+static void new_ready(void *user, pid_t pid, const char *id) {
   struct process_parts *p = user;
   char text[256];
-  if (p->scheduler && scheduler_hand_over(p->scheduler, scheduler_done, p) != OK) {
+  if (p->scheduler && scheduler_hand_over(p->scheduler, id, scheduler_done, p) != OK) {
     upgrade_give_up(p->upgrade, "the store is away");
     return;
   }

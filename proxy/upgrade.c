@@ -41,16 +41,22 @@ void upgrade_know_program(void) {
   program[n > 0 ? n : 0] = '\0';
 }
 
+/* What it has said is still there when it is not. */
+static bool has_exited(const struct upgrade *u) {
+  siginfo_t info = {0};
+  return waitid(P_PIDFD, (id_t)u->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
+}
+
 /* The end says nothing yet: that will be seen by the process itself. */
 static void something_said(evutil_socket_t fd, short what, void *user) {
   struct upgrade *u = user;
-  char byte;
-  ssize_t n = recv(fd, &byte, 1, 0);
+  char text[HANDED_ID_BYTES + 1] = ""; /* a byte, and the id */
+  ssize_t n = recv(fd, text, sizeof text - 1, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return;
   event_del(u->said);
-  if (n == 1 && !u->why)
-    u->events->ready(u->user, u->pid);
+  if (n > 0 && !u->why && !has_exited(u))
+    u->events->ready(u->user, u->pid, text + 1);
 }
 
 static void process_exited(evutil_socket_t fd, short what, void *user) {

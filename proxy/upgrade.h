@@ -19,8 +19,9 @@ enum {
 };
 
 struct upgrade_events {
-  /* The new process is there and waits for its answer: upgrade_answer, or upgrade_give_up. */
-  void (*ready)(void *user, pid_t pid);
+  /* The new process is there and waits for its answer: upgrade_answer, or upgrade_give_up. The
+   * store knows it by this id; "": it did not say. */
+  void (*ready)(void *user, pid_t pid, const char *id);
   /* It has ended, and did not take over; *why says why. */
   void (*ended)(void *user, pid_t pid, const char *why);
 };

@@ -39,7 +39,7 @@ static void child_ended(evutil_socket_t fd, short what, void *user) {
       (waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG) || info.si_pid == 0))
     return;
   event_del(s->event);
-  if (!s->adopted)           /* else the number may be another's already */
+  if (!s->adopted || process_handle_unclaimed(s->replica->handle))
     killpg(s->pid, SIGKILL); /* what it left behind */
   s->replica->exited(s->replica);
 }

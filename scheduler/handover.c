@@ -50,10 +50,13 @@ void scheduled_take_over(struct scheduled *e, usec_t now) {
   e->yielded_us = 0;
   if (!e->found)
     return;
+  if (e->removed)
+    scheduled_say(e, "is no more in the configuration");
   if (e->version < e->found->version)
     e->version = e->found->version;
   e->cold_start_ms = e->found->cold_start_ms;
-  for (int i = 0; i < e->found->replica_count; i++)
+  bool left = e->removed && e->def->driver == ENDPOINT_DRIVER_STATIC; /* nobody stops them */
+  for (int i = 0; !left && i < e->found->replica_count; i++)
     if (!is_ours(e, e->found->replicas[i].id))
       recover(e, &e->found->replicas[i], now);
   int alive = 0;

@@ -54,3 +54,12 @@ bool process_handle_holds(const char *handle) {
   int port;
   return process_handle_read(handle, &pid, &port);
 }
+
+bool process_handle_unclaimed(const char *handle) {
+  unsigned long long ticks, now;
+  int pid;
+  if (sscanf(handle, "%d:%llu:", &pid, &ticks) != 2)
+    return false;
+  now = started_at(pid);
+  return now == 0 || now == ticks;
+}

@@ -11,15 +11,9 @@
 
 enum { STEP_US = 50 * 1000, ENDPOINTS_MAX = 100000 };
 
-/* An endpoint in the store that is not in our configuration. */
-struct stray {
-  char name[ENDPOINT_NAME_BYTES_MAX + 1];
-};
-
 struct scheduler {
   struct scheduling all;
   struct map endpoints; /* name -> scheduled */
-  struct map strays;
   struct store_watch watch;
   struct timer timer;
   usec_t decide_at, lease_us;
@@ -125,34 +119,28 @@ static void loads_came(void *user, const char *const *proxies, int count) {
       s->all.proxy_count++;
 }
 
+static enum err add(struct scheduler *s, struct endpoint_def *def) {
+  struct scheduled *e = scheduled_new(def, &s->all);
+  if (!e)
+    return ERR_MEMORY;
+  enum err err = map_put(&s->endpoints, slice_str(e->name), e);
+  if (err)
+    scheduled_free(e);
+  return err;
+}
+
 /* Our own come back to us, too; only somebody else's are news. */
 static void endpoint_came(void *user, const struct endpoint_record *r) {
   struct scheduler *s = user;
   if (s->all.leading)
     return;
   struct scheduled *e = map_get(&s->endpoints, slice_str(r->def->name));
-  if (e) {
+  if (!e && add(s, r->def) == OK) {
+    e = map_get(&s->endpoints, slice_str(r->def->name));
+    e->removed = true; /* it is not in our configuration */
+  }
+  if (e)
     scheduled_found(e, r);
-    return;
-  }
-  struct stray *stray = map_get(&s->strays, slice_str(r->def->name)) ? NULL : malloc(sizeof *stray);
-  if (!stray)
-    return;
-  strcpy(stray->name, r->def->name);
-  if (map_put(&s->strays, slice_str(stray->name), stray) != OK)
-    free(stray);
-}
-
-static void strays_forget(struct scheduler *s, bool remove) {
-  size_t at = 0;
-  struct stray *stray;
-  while ((stray = map_next(&s->strays, &at))) {
-    if (remove && store_put_endpoint(s->all.store, stray->name, NULL) != OK)
-      s->all.log(s->all.user, stray->name, "could not be removed from the store");
-    free(stray);
-  }
-  map_clear(&s->strays);
-  map_init(&s->strays, ENDPOINTS_MAX);
 }
 
 static void mark_dirty(struct scheduled *e, usec_t now) {
@@ -171,7 +159,6 @@ static void lead_changed(void *user, int64_t fence) {
   if (!before) {
     s->all.log(s->all.user, "scheduler", "leads");
     each(s, scheduled_take_over);
-    strays_forget(s, true);
   }
   each(s, mark_dirty);
   if (!s->stopping)
@@ -189,16 +176,6 @@ static void link_changed(void *user, const struct store_link *link) {
   s->all.settled_from = loop_now(s->all.loop) + s->lease_us;
 }
 
-static enum err add(struct scheduler *s, struct endpoint_def *def) {
-  struct scheduled *e = scheduled_new(def, &s->all);
-  if (!e)
-    return ERR_MEMORY;
-  enum err err = map_put(&s->endpoints, slice_str(e->name), e);
-  if (err)
-    scheduled_free(e);
-  return err;
-}
-
 struct scheduler *scheduler_new(struct loop *loop, struct store *store,
                                 const struct scheduler_config *config, int64_t lease_ms,
                                 struct endpoint_def **defs, int count, scheduler_log_fn log,
@@ -210,7 +187,6 @@ struct scheduler *scheduler_new(struct loop *loop, struct store *store,
       .all = {.loop = loop, .store = store, .config = config, .log = log, .user = user},
       .lease_us = lease_ms * USEC_PER_MS};
   map_init(&s->endpoints, ENDPOINTS_MAX);
-  map_init(&s->strays, ENDPOINTS_MAX);
   s->watch = (struct store_watch){.user = s,
                                   .endpoint = endpoint_came,
                                   .load = load_came,
@@ -274,11 +250,12 @@ void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user) {
     scheduled_stop(e);
 }
 
-enum err scheduler_hand_over(struct scheduler *s, void (*done)(void *user), void *user) {
+enum err scheduler_hand_over(struct scheduler *s, const char *heir, void (*done)(void *user),
+                             void *user) {
   if (s->all.blind)
     return ERR_CLOSED;
   each(s, scheduled_hand_over);
-  store_follow(s->all.store);
+  store_follow(s->all.store, heir);
   s->stopping = true;
   s->all.leading = false;
   s->done = done;
@@ -296,8 +273,6 @@ struct scheduler *scheduler_free(struct scheduler *s) {
   while ((e = map_next(&s->endpoints, &at)))
     scheduled_free(e);
   map_clear(&s->endpoints);
-  strays_forget(s, false);
-  map_clear(&s->strays);
   proxies_forget(&s->all);
   free(s);
   return NULL;

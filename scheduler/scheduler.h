@@ -31,10 +31,11 @@ enum err scheduler_prepare(struct scheduler *s, struct endpoint_def **defs, int 
 void scheduler_reload(struct scheduler *s, struct endpoint_def **defs, int count);
 /* Stops what it has started: TERM, after stop_grace_s KILL; then `done`, from the loop. */
 void scheduler_stop(struct scheduler *s, void (*done)(void *user), void *user);
-/* Another scheduler of this machine takes over: gives up the lead, and leaves to it what runs here.
- * `done` from the loop. ERR_CLOSED: the store is away, and with it whom to tell; nothing has
- * changed. */
-enum err scheduler_hand_over(struct scheduler *s, void (*done)(void *user), void *user) MUST_CHECK;
+/* Another scheduler of this machine takes over, whom the store knows by the id `heir` ("": it did
+ * not say): hands the lead over, and leaves to it what runs here. `done` from the loop. ERR_CLOSED:
+ * the store is away, and with it whom to tell; nothing has changed. */
+enum err scheduler_hand_over(struct scheduler *s, const char *heir, void (*done)(void *user),
+                             void *user) MUST_CHECK;
 /* After `done`. Accepts NULL; returns NULL. */
 struct scheduler *scheduler_free(struct scheduler *s);
 /* Whether it is the one that acts. */

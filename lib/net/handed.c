@@ -113,11 +113,16 @@ int handed_find(struct handed *h, const struct address *a, int *fds, int most, b
   return found;
 }
 
-int handed_ready(struct handed *h) {
-  /* A failure shows as the end, instead of an answer. */
-  if (h->ready_fd >= 0 && send(h->ready_fd, "1", 1, MSG_NOSIGNAL) < 0)
-    shutdown(h->ready_fd, SHUT_RDWR);
+int handed_before(const struct handed *h) {
   return h->ready_fd;
+}
+
+void handed_ready(struct handed *h, const char *id) {
+  char text[HANDED_ID_BYTES + 1];
+  int n = snprintf(text, sizeof text, "1%s", id);
+  /* A failure shows as the end, instead of an answer. */
+  if (send(h->ready_fd, text, (size_t)n, MSG_NOSIGNAL) < 0)
+    shutdown(h->ready_fd, SHUT_RDWR);
 }
 
 struct handed *handed_free(struct handed *h) {

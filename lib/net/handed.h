@@ -8,7 +8,7 @@
 struct address;
 struct handed;
 
-enum { HANDED_MAX = 1024, HANDED_FIRST_FD = 3 };
+enum { HANDED_MAX = 1024, HANDED_FIRST_FD = 3, HANDED_ID_BYTES = 128 };
 
 /* What goes from process to process: descriptors from HANDED_FIRST_FD on. `lent`: a Unix socket's
  * file is somebody else's, systemd's for one, and stays when we go. */
@@ -34,8 +34,10 @@ struct handed *handed_take(void);
  * as above; files of the others are the process's before until it has answered handed_ready. `h`
  * may be NULL: none. */
 int handed_find(struct handed *h, const struct address *a, int *fds, int most, bool *lent);
-/* Tells who has handed them over that it may go. Returns where its answer, a byte, will come, or
- * the end, if it went without one; -1: nobody waits for it. */
-int handed_ready(struct handed *h);
+/* Where the answer of the process before, a byte, will come, or its end, if it goes without one;
+ * -1: there is none. */
+int handed_before(const struct handed *h);
+/* Tells it that it may go, and leave what it leads to us, whom the store knows by this id. */
+void handed_ready(struct handed *h, const char *id);
 /* Closes what nobody has asked for. Accepts NULL; returns NULL. */
 struct handed *handed_free(struct handed *h);

@@ -223,7 +223,7 @@ static void memory_lead(struct store *s) {
 }
 
 /* Nobody else could lead. */
-static void memory_follow(struct store *s) {
+static void memory_follow(struct store *s, const char *heir) {
 }
 
 static void memory_leave(struct store *s, struct store_reply reply) {

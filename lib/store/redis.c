@@ -46,9 +46,16 @@ static const char beat_script[] =
     "return {tonumber(redis.call('GET', KEYS[3]) or 0),\n"
     "  tonumber(redis.call('GET', KEYS[4]) or 0), fence, redis.call('ZCARD', KEYS[1])}\n";
 
-/* KEYS leader; ARGV leader */
+/* KEYS leader, leader:fence; ARGV leader, heir or "", lease_ms, channel */
 static const char follow_script[] =
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end\n"
+    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
+    "if ARGV[2] == '' then\n"
+    "  redis.call('DEL', KEYS[1])\n"
+    "else\n"
+    "  local fence = redis.call('INCR', KEYS[2])\n"
+    "  redis.call('SET', KEYS[1], ARGV[2] .. ':' .. fence, 'PX', ARGV[3])\n"
+    "end\n"
+    "redis.call('PUBLISH', ARGV[4], 'endpoints')\n"
     "return 1\n";
 
 /* KEYS proxies, loads, leader; ARGV proxy, leader, prefix of loads */
@@ -129,6 +136,23 @@ static void take_fence(struct redis_store *s, int64_t fence, bool anew) {
     WATCH_TELL(&s->watches, lead, fence);
 }
 
+void redis_lead_take(struct redis_store *s) {
+  int64_t fence = s->won;
+  s->won = 0;
+  if (fence)
+    take_fence(s, fence, false);
+}
+
+/* Who leads is to know what there was when the lead was won: nobody else changes it from then on.
+ */
+static void lead_answered(struct redis_store *s, int64_t fence, int64_t endpoints, bool anew) {
+  bool news = fence && fence != s->fence;
+  bool known = !endpoints || (s->endpoints.known && !(news && s->endpoints.looking));
+  s->won = known ? 0 : fence;
+  if (known)
+    take_fence(s, fence, anew);
+}
+
 static void beat_answered(void *user, const struct redisReply *r) {
   struct redis_store *s = user;
   s->beating = false;
@@ -153,8 +177,8 @@ static void beat_answered(void *user, const struct redisReply *r) {
   }
   redis_endpoints_look(s, endpoints);
   redis_tokens_look(s, tokens);
-  if (s->leading && (s->endpoints.known || !endpoints)) /* who leads is to know what there was */
-    take_fence(s, reply_number(r->element[2]), anew || lost);
+  if (s->leading)
+    lead_answered(s, reply_number(r->element[2]), endpoints, anew || lost);
   if (anew)
     redis_loads_look(s);
   if (s->urgent)
@@ -268,15 +292,21 @@ static void redis_lead(struct store *store) {
 static void followed(void *user, const struct redisReply *r) {
 }
 
-static void redis_follow(struct store *store) {
+static void redis_follow(struct store *store, const char *heir) {
   struct redis_store *s = container_of(store, struct redis_store, store);
   char leader[sizeof s->name + NUMBER_BYTES];
   redis_leader_text(s, leader, sizeof leader);
   struct args *a = &s->scratch;
-  args_eval(a, follow_script, 1);
+  redis_endpoints_flush(s);
+  args_eval(a, follow_script, 2);
   args_key(a, s, "leader");
+  args_key(a, s, "leader:fence");
   args_str(a, leader);
+  args_str(a, heir);
+  args_number(a, s->settings.lease_ms);
+  args_str(a, s->channel);
   s->leading = false;
+  s->won = 0;
   enum err e = redis_send(s, a, followed, NULL);
   (void)e; /* the lease of the lead will run out */
 }

@@ -239,10 +239,9 @@ static void looked(void *user, const struct redisReply *r) {
   if (k->looking_at_all)
     forget_the_rest(s);
   k->looking_at_all = false;
-  if (!k->known && s->leading)
-    loop_post(s->loop, &s->beat_post);
   k->known = true;
   WATCH_TELL(&s->watches, endpoints_known);
+  redis_lead_take(s);
 }
 
 static void look(struct redis_store *s) {
@@ -311,6 +310,11 @@ static void puts_flush(struct post *p) {
   puts_drop(s);
   if (err && err != ERR_AGAIN)
     redis_link_fail(s->link, "out of memory while endpoints were put");
+}
+
+void redis_endpoints_flush(struct redis_store *s) {
+  post_cancel(&s->endpoints.put_post);
+  puts_flush(&s->endpoints.put_post);
 }
 
 static void put_record(struct args *a, const struct endpoint_record *r) {

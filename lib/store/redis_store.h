@@ -61,6 +61,7 @@ struct redis_store {
   struct args scratch;                    /* the command being put together */
   struct args members;                    /* endpoints whose load was put since */
   int64_t fence;                          /* 0: not the leader */
+  int64_t won;                            /* the same, until what there was is known */
   bool renewed;                           /* the link is new: what was told before may be stale */
   struct args quota_names, quota_numbers; /* asked for since */
   struct known_endpoints endpoints;
@@ -81,6 +82,8 @@ int64_t reply_number(const struct redisReply *r);
 void redis_leader_text(const struct redis_store *s, char *to, size_t room);
 
 void redis_beat(struct redis_store *s);
+/* What there was when the lead was won is known now. */
+void redis_lead_take(struct redis_store *s);
 
 /* The parts. `version` is what the beat found; 0: nothing is there. */
 void redis_endpoints_open(struct redis_store *s);
@@ -88,6 +91,8 @@ void redis_endpoints_close(struct redis_store *s);
 void redis_endpoints_look(struct redis_store *s, int64_t version);
 void redis_endpoints_tell(struct redis_store *s, struct store_watch *w);
 void redis_endpoints_lost(struct redis_store *s);
+/* What was put goes out now. */
+void redis_endpoints_flush(struct redis_store *s);
 enum err redis_endpoints_put(struct store *store, const char *name,
                              const struct endpoint_record *r);
 

@@ -87,7 +87,7 @@ struct store_ops {
   void (*put_token)(struct store *s, const struct token *t, struct store_reply reply);
   void (*remove_token)(struct store *s, const char *name, struct store_reply reply);
   void (*lead)(struct store *s);
-  void (*follow)(struct store *s);
+  void (*follow)(struct store *s, const char *heir);
   void (*leave)(struct store *s, struct store_reply reply);
 };
 
@@ -134,9 +134,10 @@ static inline void store_remove_token(struct store *s, const char *name, struct 
 static inline void store_lead(struct store *s) {
   s->ops->lead(s);
 }
-/* Scheduler: gives the lead up, after all that was put before, and does not ask again. */
-static inline void store_follow(struct store *s) {
-  s->ops->follow(s);
+/* Scheduler: hands the lead over to the process of that id, after all that was put before, and does
+ * not ask again. "": to whoever asks first. */
+static inline void store_follow(struct store *s, const char *heir) {
+  s->ops->follow(s, heir);
 }
 /* Gives back what this process holds: its loads and the lead. Shares run out. */
 static inline void store_leave(struct store *s, struct store_reply r) {
