@@ -227,7 +227,7 @@ static enum err open_socket(struct admin *a, const char *text, struct handed *ha
   int fd;
   bool *lent = &a->lent[a->door_count];
   if (handed_find(handed, &address, &fd, 1, lent) == 0) {
-    fd = listen_socket(&address, false, SOCKET_MODE, why);
+    fd = listen_socket(&address, false, false, SOCKET_MODE, why);
     a->owns_file |= fd >= 0 && address.storage.ss_family == AF_UNIX;
   }
   if (fd < 0)

@@ -87,6 +87,7 @@ static enum err sockets_find(struct door *d, struct handed *handed) {
 static enum err sockets_open(const struct config_listener *c, struct door *d, int workers,
                              struct handed *handed, struct buf *why) {
   enum err e = sockets_find(d, handed);
+  bool later = d->socket_count > 0; /* until we stand, all that come are the other process's */
   int wanted = d->shared ? 1 : workers;
   if (e || d->socket_count >= wanted)
     return e;
@@ -99,7 +100,7 @@ static enum err sockets_open(const struct config_listener *c, struct door *d, in
     return ERR_IO;
   }
   while (d->socket_count < wanted) {
-    int fd = listen_socket(&d->address, d->socket_count > 0, (int)c->mode, why);
+    int fd = listen_socket(&d->address, d->socket_count > 0, later, (int)c->mode, why);
     if (fd < 0)
       return ERR_IO;
     d->owns_file = is_unix(d);
@@ -191,6 +192,12 @@ void doors_succeed(struct doors *now, struct doors *before) {
   }
 }
 
+void doors_listen(const struct doors *d) {
+  for (int i = 0; i < d->count; i++)
+    for (int k = 0; k < d->doors[i].socket_count; k++)
+      listen_begin(d->doors[i].sockets[k]);
+}
+
 struct doors *doors_free(struct doors *d) {
   if (!d)
     return NULL;
@@ -255,6 +262,9 @@ void doors_list(const struct doors *d, struct handed_list *to) {
 }
 
 void doors_own(struct doors *d, bool own) {
-  for (int i = 0; i < d->count; i++)
-    d->doors[i].owns_file = own && is_unix(&d->doors[i]) && !d->doors[i].lent;
+  for (struct door *door = d->doors; door < d->doors + d->count; door++) {
+    door->owns_file = own && is_unix(door) && !door->lent;
+    if (door->owns_file) /* it may have been another's, with another mode */
+      chmod(door->address.text + 5, (mode_t)door->mode);
+  }
 }

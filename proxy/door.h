@@ -15,12 +15,15 @@ struct handed_list;
 
 /* TLS contexts, and a socket for each worker, but for addresses that `before` (perhaps NULL) has
  * already; nothing changes there. Sockets that were `handed` (perhaps NULL) to us are used before
- * new ones are made. A Unix socket is shared by all workers, and so is one that was made without
- * SO_REUSEPORT. On error *why names the address or file and the remedy. */
+ * new ones are made, and these do not listen before doors_listen. A Unix socket is shared by all
+ * workers, and so is one that was made without SO_REUSEPORT. On error *why names the address or
+ * file and the remedy. */
 enum err doors_open(const struct config *c, int workers, const struct doors *before,
                     struct handed *handed, struct doors **out, struct buf *why) MUST_CHECK;
 /* `now` takes from `before`, with which it was opened, the sockets it goes on with. */
 void doors_succeed(struct doors *now, struct doors *before);
+/* Those sockets do so too that were made beside sockets which were handed over. */
+void doors_listen(const struct doors *d);
 /* Closes the sockets; those that workers have taken live on. Accepts NULL; returns NULL. */
 struct doors *doors_free(struct doors *d);
 int doors_count(const struct doors *d);

@@ -159,6 +159,8 @@ static void endpoint_went(void *user, const char *name) {
 }
 
 static void doors_enter(struct edge *edge) {
+  if (!edge->doors_open)
+    doors_listen(edge->doors);
   for (int i = 0; !edge->doors_open && i < edge->worker_count; i++) {
     struct worker_change *c = worker_change_new(edge->workers[i], NULL, edge->doors, true);
     if (!c)

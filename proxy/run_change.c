@@ -181,7 +181,7 @@ static void new_ready(void *user, pid_t pid, const char *id) {
   }
   snprintf(text, sizeof text, "the new process %d takes over; requests here may end", (int)pid);
   log_line("headrace", text);
-  notify_say("MAINPID=%d", (int)pid);
+  notify_say("MAINPID=%d\nWATCHDOG=1", (int)pid);
   admin_hand_over(p->admin);
   if (p->edge)
     edge_own_files(p->edge, false);
@@ -201,6 +201,8 @@ static void new_ended(void *user, pid_t pid, const char *why) {
 static const char *upgrade_refusal(const struct process_parts *p) {
   if (p->stopping)
     return "the process is stopping";
+  if (p->before)
+    return "the process before has not left yet";
   if (p->upgrade)
     return "another one is getting ready already";
   if (p->file->config.store != CONFIG_STORE_REDIS)

@@ -97,7 +97,7 @@ static bool port_is_free(const struct address *a) {
   return is_free;
 }
 
-int listen_socket(const struct address *a, bool again, int mode, struct buf *why) {
+int listen_socket(const struct address *a, bool again, bool later, int mode, struct buf *why) {
   if (a->storage.ss_family == AF_UNIX)
     return listen_unix(a, mode, why);
   if (!again && !port_is_free(a))
@@ -106,9 +106,16 @@ int listen_socket(const struct address *a, bool again, int mode, struct buf *why
   if (fd < 0)
     return fail(fd, a, why);
   set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-  if (bind(fd, (const struct sockaddr *)&a->storage, a->len) || listen(fd, LISTEN_BACKLOG))
+  if (bind(fd, (const struct sockaddr *)&a->storage, a->len) ||
+      (!later && listen(fd, LISTEN_BACKLOG)))
     return fail(fd, a, why);
   return fd;
+}
+
+void listen_begin(int fd) {
+  if (listen(fd, LISTEN_BACKLOG)) {
+    /* it is bound: it can */
+  }
 }
 
 /* A peer that vanished without a word is noticed after a minute. */

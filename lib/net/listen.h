@@ -13,12 +13,15 @@ struct loop;
 
 enum { LISTEN_BACKLOG = 4096, LISTEN_ACCEPTS_PER_TURN = 64 };
 
-/* A bound and listening socket. TCP sockets have SO_REUSEPORT, so that each worker
- * may have its own; unless `again` (the same process has one there already) it is made sure that
- * no other process listens there. A Unix socket's file is replaced when nobody
+/* A bound and listening socket; `later`: a TCP socket that is bound only, since others listen there
+ * whose connections it would get a share of (see listen_begin). TCP sockets have SO_REUSEPORT, so
+ * that each worker may have its own; unless `again` (the same process has one there already) it is
+ * made sure that no other process listens there. A Unix socket's file is replaced when nobody
  * accepts on it any more, and gets `mode`. On error -1, and *why names the address
  * and the remedy. */
-int listen_socket(const struct address *a, bool again, int mode, struct buf *why);
+int listen_socket(const struct address *a, bool again, bool later, int mode, struct buf *why);
+/* Harmless for one that listens already. */
+void listen_begin(int fd);
 
 struct listener_events {
   /* Owns the descriptor: non-blocking, TCP_NODELAY, keepalive 30/10/3 s. */

@@ -18,7 +18,11 @@
 #include "lib/net/loop.h"
 
 enum { RETRY_FIRST_US = 20 * 1000, RETRY_MOST_US = 1000 * 1000, RETRY_DOUBLINGS = 6 };
-enum { ARGUMENTS_AT_ONCE = 64, WHY_BYTES = 256 };
+enum {
+  ARGUMENTS_AT_ONCE = 64,
+  WHY_BYTES = 256,
+  CANCEL_TURNS = 4, /* of the event loop */
+};
 
 struct target {
   char host[REDIS_HOST_BYTES]; /* "" with a port of 0: none */
@@ -36,6 +40,7 @@ struct command {
 /* Apart from the link: the name server's answer may come when it has gone. */
 struct resolution {
   struct redis_link *link;
+  struct evdns_getaddrinfo_request *request; /* NULL within evdns_getaddrinfo */
 };
 
 struct redis_link {
@@ -421,9 +426,28 @@ static void resolve(struct redis_link *l) {
   }
   struct evutil_addrinfo hints = {
       .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
-  r->link = l;
+  *r = (struct resolution){.link = l};
   l->resolving = r;
-  evdns_getaddrinfo(l->dns, l->target.host, NULL, &hints, resolved, r);
+  struct evdns_getaddrinfo_request *request =
+      evdns_getaddrinfo(l->dns, l->target.host, NULL, &hints, resolved, r);
+  if (l->resolving == r) /* else it was answered at once */
+    r->request = request;
+}
+
+/* libevent frees a request by its callback, which needs the name servers: these may go when nothing
+ * is asked any more. */
+static void resolve_no_more(struct redis_link *l) {
+  if (l->resolving) {
+    struct evdns_getaddrinfo_request *request = l->resolving->request;
+    l->resolving->link = NULL;
+    evdns_getaddrinfo_cancel(request);
+  }
+  if (!l->dns)
+    return;
+  for (int i = 0; i < CANCEL_TURNS; i++)
+    event_base_loop(l->loop->base, EVLOOP_NONBLOCK);
+  evdns_base_free(l->dns, 1);
+  event_base_loop(l->loop->base, EVLOOP_NONBLOCK);
 }
 
 static bool is_numeric(const char *host) {
@@ -494,12 +518,7 @@ struct redis_link *redis_link_free(struct redis_link *l) {
   l->context = NULL;
   if (context)
     redisAsyncFree(context);
-  if (l->resolving)
-    l->resolving->link = NULL;
-  if (l->dns) {
-    evdns_base_free(l->dns, 1);
-    event_base_loop(l->loop->base, EVLOOP_NONBLOCK); /* what it gave up is freed by its callbacks */
-  }
+  resolve_no_more(l);
   timer_cancel(l->loop, &l->deadline);
   timer_cancel(l->loop, &l->retry);
   free(l);

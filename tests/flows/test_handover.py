@@ -62,7 +62,7 @@ def given_up(h):
 def test_a_new_process_takes_no_connection_before_it_knows_the_fleet(start):
     redis, h = fleet(start)
     mute, before = start.add(Mute()), h.config.read_text()
-    change(h, lambda c: c["store"]["redis"].update(address=mute.address))
+    change(h, lambda c: (c["store"]["redis"].update(address=mute.address), c.update(workers=16)))
     h.process.send_signal(signal.SIGUSR2)
     while len(mute.links) < 14:  # two at a time, half a second each
         assert h.call(host="short.localhost").status == 200

@@ -24,8 +24,18 @@ static struct loop *loop;
 static void setup(void) {
   cr_assert(mkdtemp(directory));
   snprintf(address, sizeof address, "unix:%s/s", directory);
-  char *argv[] = {"redis-server", "--port", "0", "--save", "", "--dir", directory,
-                  "--unixsocket", address + strlen("unix:"), "--logfile", "log", NULL};
+  char *argv[] = {"redis-server",
+                  "--port",
+                  "0",
+                  "--save",
+                  "",
+                  "--dir",
+                  directory,
+                  "--unixsocket",
+                  address + strlen("unix:"),
+                  "--logfile",
+                  "log",
+                  NULL};
   cr_assert_eq(posix_spawnp(&server, argv[0], NULL, NULL, argv, environ), 0);
   loop = loop_new(1 << 20);
 }
@@ -58,10 +68,11 @@ static void on_lead(void *user, int64_t fence) {
 }
 
 static void told_open(struct told *t, const char *id) {
-  struct redis_store_settings settings = {.redis = {.address = address, .prefix = "t:", .timeout_ms = 5000},
-                                          .id = id,
-                                          .lease_ms = 60000,
-                                          .refresh_ms = 50};
+  struct redis_store_settings settings = {
+      .redis = {.address = address, .prefix = "t:", .timeout_ms = 5000},
+      .id = id,
+      .lease_ms = 60000,
+      .refresh_ms = 50};
   *t = (struct told){.store = redis_store_new(loop, &settings)};
   t->watch = (struct store_watch){.user = t, .endpoint = on_endpoint, .lead = on_lead};
   store_watch(t->store, &t->watch);
@@ -81,8 +92,9 @@ Test(redis, the_lead_is_handed_over_after_what_was_put) {
   struct told first, heir, third;
   struct buf why = BUF_INIT(4096);
   struct endpoint_record r = {.version = 1};
-  cr_assert_eq(endpoint_def_read("ep", SLICE("{\"access\": \"public\", \"driver\": \"static\", "
-                                             "\"addresses\": [\"127.0.0.1:1\"]}"),
+  cr_assert_eq(endpoint_def_read("ep",
+                                 SLICE("{\"access\": \"public\", \"driver\": \"static\", "
+                                       "\"addresses\": [\"127.0.0.1:1\"]}"),
                                  &r.def, &why),
                OK);
   told_open(&first, "first");
