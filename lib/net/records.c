@@ -2,6 +2,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <stdlib.h>
@@ -132,11 +133,14 @@ static bool expand(struct ciphers *c, int hash, const uint8_t *secret, const cha
 }
 
 static bool keys_make(struct ciphers *c, const struct records *r, struct side *s) {
+  static const uint8_t none[RECORD_SECRET_BYTES_MAX];
   const struct suite *suite = &suites[r->suite];
   s->id = ++c->keys_made;
   s->sequence = 0;
   return expand(c, suite->hash, s->secret, "key", s->key, suite->key_bytes) &&
-         expand(c, suite->hash, s->secret, "iv", s->iv, IV_BYTES);
+         expand(c, suite->hash, s->secret, "iv", s->iv, IV_BYTES) &&
+         EVP_MAC_init(c->macs[suite->hash], none, hashes[suite->hash].bytes, NULL) ==
+             1; /* forgets */
 }
 
 static bool keys_update(struct ciphers *c, const struct records *r, struct side *s) {
@@ -201,6 +205,7 @@ static EVP_CIPHER_CTX *context_for(struct ciphers *c, struct records *r, enum wa
     nonce[IV_BYTES - 1 - i] ^= (uint8_t)(s->sequence >> (8 * i));
   EVP_CIPHER_CTX *context = context_take(c, r->suite, way);
   bool fresh = c->keyed[r->suite][way] != s->id;
+  c->keyed[r->suite][way] = 0; /* should it fail, nobody's key is in it */
   if (!context || EVP_CipherInit_ex2(context, fresh ? c->ciphers[r->suite] : NULL,
                                      fresh ? s->key : NULL, nonce, way == WAY_OUT, NULL) != 1)
     return NULL;
@@ -386,5 +391,7 @@ enum err records_read(struct ciphers *c, struct records *r, struct slice *raw, c
   e = open_text(c, r, record, to) ? OK : ERR_TLS;
   size_t text_len = record.len - HEAD_BYTES - TAG_BYTES;
   partial_free(r);
+  if (e)
+    ERR_clear_error(); /* what is left there would be taken for the next one's */
   return e ? e : text_take(c, r, to, text_len, len, alert);
 }
