@@ -50,8 +50,7 @@ static int fail(int fd, const struct address *a, struct buf *why) {
 }
 
 /* A file left behind by a process that was killed is in the way; a living one's is not
- * ours to take. */
-/* One whose queue is full is not: somebody listens, however long he has not looked. */
+ * ours to take, even if its queue is full because it has not looked for long. */
 static bool socket_is_stale(const struct address *a) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)

@@ -518,9 +518,9 @@ struct redis_link *redis_link_free(struct redis_link *l) {
   l->context = NULL;
   if (context)
     redisAsyncFree(context);
-  resolve_no_more(l);
-  timer_cancel(l->loop, &l->deadline);
+  timer_cancel(l->loop, &l->deadline); /* before the loop turns */
   timer_cancel(l->loop, &l->retry);
+  resolve_no_more(l);
   free(l);
   return NULL;
 }

@@ -1,5 +1,6 @@
 #include "lib/store/token_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,9 +89,11 @@ static int lock_for(const char *path) {
   if (dirs_make_for(path, 0755) != OK)
     return -1;
   snprintf(lock, sizeof lock, "%s.lock", path);
-  int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd >= 0)
+  int fd = open(lock, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0) /* never what stood there: it may be another name of a file of root's */
     dirs_leave_to_owner(fd, path);
+  else if (errno == EEXIST)
+    fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd >= 0 && flock(fd, LOCK_EX)) {
     close(fd);
     return -1;
