@@ -54,7 +54,6 @@ struct http2_stream {
   struct list node, begin_node; /* of its session's lists */
   int32_t id;
   struct request *request; /* NULL once it is over */
-  struct http_head head;   /* while the head arrives; its memory is the request's arena */
   bool too_large, began, remote_ended, answered, closed;
   size_t discarded; /* of the body, after the answer */
   usec_t body_at;   /* the client must have sent more until then; USEC_NEVER: it owes nothing */

@@ -47,7 +47,7 @@ struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id) {
     pool_put(c->worker->streams, st);
     return NULL;
   }
-  http_head_init(&st->head, fields, FIELDS_AT_FIRST);
+  http_head_init(&r->head, fields, FIELDS_AT_FIRST);
   r->http2 = true;
   r->request_pipe.source = &body_source;
   r->request_pipe.source_self = st;
@@ -56,7 +56,7 @@ struct http2_stream *http2_stream_new(struct http2_session *s, int32_t id) {
 
 /* Twice the room, within head_fields_max. */
 static bool fields_grow(struct http2_stream *st) {
-  struct http_head *h = &st->head;
+  struct http_head *h = &st->request->head;
   int most = (int)st->session->client->worker->config->head_fields_max;
   int room = h->field_max * 2 < most ? h->field_max * 2 : most;
   if (room <= h->field_count)
@@ -71,7 +71,7 @@ static bool fields_grow(struct http2_stream *st) {
 }
 
 static void pseudo_field(struct http2_stream *st, struct slice name, struct slice value) {
-  struct http_head *h = &st->head;
+  struct http_head *h = &st->request->head;
   if (slice_equal(name, SLICE(":method"))) {
     h->method_text = value;
     h->method = http_method_find(value);
@@ -89,6 +89,7 @@ void http2_stream_field(struct http2_stream *st, struct slice name, struct slice
   if (st->too_large)
     return;
   struct arena *arena = &st->request->arena;
+  struct http_head *head = &st->request->head;
   bool pseudo = name.len && name.data[0] == ':';
   enum http_name id = http_name_find(name);
   struct slice n = id == HTTP_OTHER && !pseudo ? arena_copy(arena, name) : http_name_text(id);
@@ -97,9 +98,9 @@ void http2_stream_field(struct http2_stream *st, struct slice name, struct slice
     st->too_large = true;
   else if (pseudo)
     pseudo_field(st, name, v);
-  else if (st->head.field_count == st->head.field_max && !fields_grow(st))
+  else if (head->field_count == head->field_max && !fields_grow(st))
     st->too_large = true;
-  else if (http_head_add_as(&st->head, id, n, v) != OK)
+  else if (http_head_add_as(head, id, n, v) != OK)
     st->too_large = true;
 }
 
@@ -163,8 +164,7 @@ void http2_stream_head(struct http2_stream *st, bool ended) {
   st->remote_ended = ended;
   if (!ended)
     http2_stream_heard(st);
-  bool good = head_complete(&st->head, ended);
-  r->head = st->head;
+  bool good = head_complete(&r->head, ended);
   if (good && !st->too_large) {
     list_push_back(&st->session->beginners, &st->begin_node);
     return;
