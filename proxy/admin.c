@@ -265,7 +265,7 @@ enum err admin_new(struct loop *loop, const struct config_admin *config, struct 
   if (!a)
     return ERR_MEMORY;
   a->loop = loop;
-  a->report = (struct report){edge, scheduler, store, reloads};
+  a->report = (struct report){edge, scheduler, store, reloads, clock_mono()};
   a->store = store;
   a->scheduler = scheduler;
   list_init(&a->asked);

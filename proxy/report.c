@@ -356,11 +356,8 @@ static void status_store(const struct store *s, struct buf *out) {
 }
 
 void report_status(const struct report *r, const struct overview *o, struct buf *out) {
-  static usec_t began;
-  if (!began)
-    began = clock_mono();
   buf_printf(out, "{\"version\":\"%s\",\"uptime_s\":%lld,", HEADRACE_VERSION,
-             (long long)((clock_mono() - began) / USEC_PER_S));
+             (long long)((clock_mono() - r->began_us) / USEC_PER_S));
   if (r->edge)
     buf_printf(out, "\"proxy\":\"%s\",\"workers\":%d,", edge_id(r->edge), edge_workers(r->edge));
   if (r->scheduler)

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/clock.h"
+
 struct buf;
 struct edge;
 struct overview;
@@ -16,6 +18,7 @@ struct report {
   const struct scheduler *scheduler; /* NULL: it is no scheduler */
   const struct store *store;
   const struct report_reloads *reloads;
+  usec_t began_us; /* of the monotonic clock */
 };
 
 /* How often the configuration was read again. */

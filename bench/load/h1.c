@@ -167,7 +167,7 @@ static void h1_give_up(struct conn *c, struct exchange *x) {
 }
 
 static void h1_lost(struct conn *c, struct exchange *x, bool orderly) {
-  if (c->h1.in_body && orderly && http1_body_may_close(&c->h1.body))
+  if (c->h1.in_body && http1_body_may_close(&c->h1.body, orderly))
     exchange_complete(x);
   else
     exchange_cut(x, ERROR_RESET);

@@ -73,9 +73,9 @@ void http1_body_init(struct http1_body *b, const struct http_head *h);
  * HTTP1_MORE leaves *in empty. */
 enum http1_event http1_body_next(struct http1_body *b, struct slice *in, struct slice *span,
                                  struct slice *value);
-/* Whether the end of the connection is a proper end of this body
- * (only for HTTP_UNTIL_CLOSE and HTTP_TUNNEL, or after HTTP1_END). */
-bool http1_body_may_close(const struct http1_body *b);
+/* Whether the end of the connection is a proper end of this body: after HTTP1_END any, and an
+ * orderly one for HTTP_UNTIL_CLOSE and HTTP_TUNNEL. */
+bool http1_body_may_close(const struct http1_body *b, bool orderly);
 
 /* Writers. They append to caller's memory through a bounded cursor and never
  * overrun: a head that does not fit leaves the cursor `failed`. */

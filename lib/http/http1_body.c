@@ -31,8 +31,9 @@ void http1_body_init(struct http1_body *b, const struct http_head *h) {
   }
 }
 
-bool http1_body_may_close(const struct http1_body *b) {
-  return b->framing == HTTP_UNTIL_CLOSE || b->framing == HTTP_TUNNEL || b->state == BODY_DONE;
+bool http1_body_may_close(const struct http1_body *b, bool orderly) {
+  bool open = b->framing == HTTP_UNTIL_CLOSE || b->framing == HTTP_TUNNEL;
+  return b->state == BODY_DONE || (open && orderly);
 }
 
 static int digit_of(char c) {

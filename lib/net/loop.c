@@ -7,7 +7,10 @@
 #include "lib/net/records.h"
 #include "lib/net/transport.h"
 
-enum { CHUNKS_KEPT = 1024 };
+enum {
+  CHUNKS_KEPT = 1024,
+  GATHER_ARRIVALS = 4, /* in a turn: fewer are no sign that more are about to come */
+};
 
 static void mail_came(evutil_socket_t fd, short what, void *user) {
   struct loop *l = user;
@@ -65,6 +68,7 @@ struct loop *loop_new(size_t chunk_bytes_max) {
     return NULL;
   list_init(&l->posts);
   list_init(&l->flushes);
+  list_init(&l->gathers);
   list_init(&l->unsure);
   list_init(&l->readable);
   l->timer_event_at = USEC_NEVER;
@@ -125,22 +129,33 @@ static void run_posts(struct loop *l) {
   }
 }
 
+static bool gathers_on(struct loop *l) {
+  return l->arrivals >= GATHER_ARRIVALS && loop_now(l) < l->gathering_since + LOOP_GATHER_US;
+}
+
+static bool flushes_due(struct loop *l) {
+  if (!list_empty(&l->gathers) && !gathers_on(l))
+    list_move_all(&l->flushes, &l->gathers);
+  return !list_empty(&l->flushes);
+}
+
 /* To the end: what one flush puts out may be another's input. */
 static void run_flushes(struct loop *l) {
-  do {
+  while (flushes_due(l)) {
     struct list *node;
     while ((node = list_pop_front(&l->flushes))) {
       struct post *p = container_of(node, struct post, node);
       p->run(p);
     }
     transport_put_out(l);
-  } while (!list_empty(&l->flushes));
+  }
 }
 
 void loop_turn(struct loop *l, bool wait) {
   timers_arm(l);
-  bool idle = list_empty(&l->posts) && list_empty(&l->flushes);
+  bool idle = list_empty(&l->posts) && list_empty(&l->flushes) && list_empty(&l->gathers);
   l->now_us = 0;
+  l->arrivals = 0;
   event_base_loop(l->base, EVLOOP_ONCE | (wait && idle ? 0 : EVLOOP_NONBLOCK));
   transport_read_ready(l);
   run_posts(l);
@@ -174,6 +189,14 @@ void loop_post(struct loop *l, struct post *p) {
 void loop_flush_later(struct loop *l, struct post *p) {
   if (list_empty(&p->node))
     list_push_back(&l->flushes, &p->node);
+}
+
+void loop_gather(struct loop *l, struct post *p) {
+  if (!list_empty(&p->node))
+    return;
+  if (list_empty(&l->gathers))
+    l->gathering_since = loop_now(l);
+  list_push_back(&l->gathers, &p->node);
 }
 
 void post_cancel(struct post *p) {

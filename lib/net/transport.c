@@ -460,8 +460,10 @@ static void on_event(evutil_socket_t fd, short what, void *user) {
   if (t->connecting || t->closed || t->ended)
     return;
   look_at_end(t);
-  if (wants_to_read(t) && list_empty(&t->ready_node))
+  if (wants_to_read(t) && list_empty(&t->ready_node)) {
+    t->loop->arrivals++;
     list_push_back(&t->loop->readable, &t->ready_node);
+  }
 }
 
 enum err transport_open(struct transport *t, struct loop *loop, int fd, struct ssl_st *ssl,

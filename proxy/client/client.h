@@ -70,6 +70,7 @@ struct http1_client {
   struct stash stash; /* bytes read and not yet understood */
   size_t scanned;
   int64_t discarded; /* bytes dropped of a body nobody wants */
+  int heads_left;    /* that may be begun in this turn */
   /* How long the body's next bytes may take: body_idle_timeout_s at first, and again with what
    * comes, by body_rate_min_bytes. Of the time since asked_us. */
   usec_t patience_us, asked_us;

@@ -13,6 +13,7 @@
 #include "proxy/request/worker.h"
 
 enum {
+  HEADS_AT_ONCE = 16,               /* then others have their turn */
   DISCARD_LIMIT_BYTES = 256 * 1024, /* of a body nobody wants, to keep the connection */
   DISCARD_LIMIT_US = 2 * 1000 * 1000,
 };
@@ -104,6 +105,7 @@ static void start_request(struct client *c, struct http_head *head) {
   http_head_forget(head, HTTP_AUTHORIZATION); /* in what was read; the request has its own */
   cell_add(&c->worker->cell->requests_http1, 1);
   deadline_clear(&c->deadline);
+  h->heads_left--;
   h->request = r;
   h->keep_alive = head->keep_alive && !c->worker->stopping;
   h->discarded = 0;
@@ -251,6 +253,11 @@ static size_t read_body(struct client *c, struct slice in) {
   return before - in.len;
 }
 
+/* Answers of our own are there at once: who takes none of them asks for no more. */
+static bool may_ask(struct client *c) {
+  return c->http1.heads_left > 0 && !transport_full(&c->transport);
+}
+
 /* As far as it goes; returns how many bytes were used. */
 static size_t consume(struct client *c, struct slice in) {
   struct http1_client *h = &c->http1;
@@ -258,7 +265,7 @@ static size_t consume(struct client *c, struct slice in) {
   while (in.len && !c->closed) {
     size_t n = 0;
     if (h->place == HTTP1_AT_HEAD)
-      n = read_head(c, in);
+      n = may_ask(c) ? read_head(c, in) : 0;
     else if (h->place == HTTP1_AT_BODY || h->place == HTTP1_AT_DISCARD)
       n = read_body(c, in);
     else if (h->place == HTTP1_AT_UPGRADE || h->place == HTTP1_AT_TUNNEL)
@@ -304,15 +311,22 @@ static void settle(struct client *c) {
   struct http1_client *h = &c->http1;
   if (c->closed || h->stash.len == 0)
     return;
-  if (h->place == HTTP1_AT_HEAD)
+  if (h->place == HTTP1_AT_HEAD && may_ask(c)) {
     head_begun(c);
-  else if (h->place == HTTP1_AT_ANSWER)
+    return;
+  }
+  if (h->place == HTTP1_AT_HEAD && h->heads_left == 0)
+    loop_post(c->worker->loop, &h->next_post);
+  else if (h->place == HTTP1_AT_HEAD)
+    client_watch_stall(c);
+  if (h->place == HTTP1_AT_HEAD || h->place == HTTP1_AT_ANSWER)
     transport_pause(&c->transport);
 }
 
 static void http1_bytes(struct client *c, struct slice bytes) {
   struct http1_client *h = &c->http1;
   h->in_read = true;
+  h->heads_left = HEADS_AT_ONCE;
   take_in(c, bytes);
   h->in_read = false;
   settle(c);
@@ -323,9 +337,8 @@ static void next_run(struct post *p) {
   struct client *c = container_of(p, struct client, http1.next_post);
   if (c->closed)
     return;
+  transport_resume(&c->transport);
   http1_bytes(c, SLICE_NONE);
-  if (!c->closed && c->http1.place != HTTP1_AT_ANSWER)
-    transport_resume(&c->transport);
 }
 
 bool client_http1_keeps(const struct client *c) {
@@ -374,11 +387,21 @@ void client_http1_next(struct client *c) {
   }
 }
 
+/* More of the body is to come, and there is room for it. */
+static bool owes_body(const struct client *c) {
+  return c->http1.place == HTTP1_AT_BODY && !c->transport.paused;
+}
+
 static void http1_drained(struct client *c) {
-  if (c->http1.request && c->http1.place != HTTP1_AT_BODY)
+  struct http1_client *h = &c->http1;
+  if (h->request && !owes_body(c))
     deadline_clear(&c->deadline);
-  if (c->http1.request)
-    pipe_pump(&c->http1.request->response_pipe);
+  if (h->request) {
+    pipe_pump(&h->request->response_pipe);
+  } else if (h->place == HTTP1_AT_HEAD && c->transport.paused) {
+    deadline_in(c, c->worker->config->idle_timeout_s);
+    loop_post(c->worker->loop, &h->next_post);
+  }
 }
 
 static void idle_expired(struct client *c) {
@@ -396,7 +419,7 @@ static void http1_expired(struct client *c) {
   struct http1_client *h = &c->http1;
   if (c->transport.finishing) {
     client_finish_expired(c);
-  } else if (transport_pending(&c->transport) && h->place != HTTP1_AT_BODY) {
+  } else if (transport_pending(&c->transport) && !owes_body(c)) {
     client_stall_expired(c);
   } else if (h->place == HTTP1_AT_BODY) {
     cell_add(&c->worker->cell->limits[LIMIT_BODY_IDLE], 1);

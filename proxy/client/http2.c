@@ -26,7 +26,7 @@ enum {
 
 void http2_session_touch(struct http2_session *s) {
   if (!s->client->closed)
-    loop_flush_later(s->client->worker->loop, &s->flush_post);
+    loop_gather(s->client->worker->loop, &s->flush_post);
 }
 
 static usec_t sooner(usec_t a, usec_t b) {

@@ -224,7 +224,7 @@ static void on_end(struct transport *t, enum transport_end end) {
     lost_before_head(rc, "The model server refused the connection.", true);
   else if (!rc->head_seen)
     lost_before_head(rc, "The model server closed the connection without an answer.", false);
-  else if (t->finishing || (end == TRANSPORT_EOF && http1_body_may_close(&rc->body)))
+  else if (t->finishing || http1_body_may_close(&rc->body, end == TRANSPORT_EOF))
     answer_over(rc);
   else
     broke_in_body(rc);

@@ -24,7 +24,7 @@ static struct replica_http2 *connection_of(struct transport *t) {
 
 void replica_http2_touch(struct replica_http2 *c) {
   if (c->link.connected && !c->link.closed)
-    loop_flush_later(c->link.worker->loop, &c->flush_post);
+    loop_gather(c->link.worker->loop, &c->flush_post);
 }
 
 static bool has_room(const struct replica_http2 *c) {
@@ -296,7 +296,7 @@ enum err replica_http2_lease(struct request *r) {
     return e;
   struct replica_stream *st = replica_stream_new(c, r);
   if (!st)
-    return ERR_IO;
+    return ERR_MEMORY;
   if (c->link.resting)
     c->rest_mark = c->link.transport.bytes_in;
   r->lease = st;

@@ -29,9 +29,10 @@ enum err link_open(struct replica_link *l, struct worker *w, struct replica *rep
   int fd = connect_start(&replica->address);
   if (fd < 0)
     return connect_starved(errno) ? ERR_LIMIT : ERR_IO;
-  if (transport_open(&l->transport, w->loop, fd, NULL, true, ops->events) != OK) {
+  enum err e = transport_open(&l->transport, w->loop, fd, NULL, true, ops->events);
+  if (e) {
     transport_close(&l->transport, false);
-    return ERR_IO;
+    return e;
   }
   transport_keep_buffered(&l->transport);
   l->ops = ops;

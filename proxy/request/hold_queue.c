@@ -116,8 +116,7 @@ static bool place_at(struct replica_shared *r, struct replica_shared **place) {
 static bool place_on_trial(struct hold_queue *q, struct replica_shared **place) {
   for (int i = 0; i < q->ready_count; i++) {
     struct replica_shared *r = q->ready[i];
-    if (r->concurrency_max && outlier_ejected(r) && replica_shared_left(r) > 0 &&
-        outlier_admits(r, clock_mono()))
+    if (r->concurrency_max && outlier_ejected(r) && outlier_admits(r, clock_mono()))
       return place_at(r, place);
   }
   return false;

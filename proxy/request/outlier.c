@@ -14,7 +14,8 @@ bool outlier_admits(struct replica_shared *s, usec_t now) {
   int64_t due = atomic_load_explicit(&s->trial_at_us, memory_order_relaxed);
   if (due == 0)
     return true;
-  return now >= due && atomic_compare_exchange_strong(&s->trial_at_us, &due, now + s->eject_us);
+  return now >= due && replica_shared_left(s) > 0 &&
+         atomic_compare_exchange_strong(&s->trial_at_us, &due, now + s->eject_us);
 }
 
 /* Another worker may do the same to the other one at this moment: who finds itself to be the last

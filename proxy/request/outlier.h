@@ -14,7 +14,8 @@ struct replica_shared;
 struct request;
 
 bool outlier_ejected(const struct replica_shared *s);
-/* Whether a request may go there now: not ejected, or its trial is due, which is then taken. */
+/* Whether a request may go there now: not ejected, or its trial is due and there is room for one,
+ * which is then taken. */
 bool outlier_admits(struct replica_shared *s, usec_t now);
 /* Of the request's replica: it has failed the request, or has answered it. */
 void outlier_failed(struct request *r);

@@ -1,10 +1,11 @@
 """HTTP/1.1 and HTTP/2 at the edge: framing, forwarding, and what is refused."""
 import json
 import socket
+import threading
 
 import pytest
 
-from harness import BODY, CHAT, Answer, eventually, read_all
+from harness import BODY, CHAT, DEADLINE_S, Answer, eventually, read_all
 
 
 @pytest.fixture
@@ -174,3 +175,35 @@ def test_a_replica_that_never_answers_gives_504(start):
     h = start.headrace({"ep": start.engine().endpoint(head_timeout_s=1)})
     assert h.call(x_engine_fault="never").code == "replica_timeout"
     h.quiet("ep")
+
+
+def test_who_reads_no_answers_is_read_no_further(start):
+    """Answers of our own to pipelined requests: without that they fill the memory of all who share the worker."""
+    h = start.headrace({"ep": start.engine().endpoint()}, workers=1, replica={"chunk_memory_bytes": 1 << 20})
+    one = b"GET / HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n"
+    with socket.socket() as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", h.port))
+        link.settimeout(1)
+        sent, many = 0, one * 1000
+        with pytest.raises(TimeoutError):
+            while sent < 1 << 28:
+                sent += link.send(many[sent % len(one):])
+        assert h.call(body=b"x" * 100000, path="/echo").status == 200
+        link.settimeout(DEADLINE_S)
+        answers, end = 0, b""
+        while answers < sent // len(one):  # nothing is lost
+            data = end + link.recv(65536)
+            answers += data.count(b"HTTP/1.1 404 ")
+            end = data[-12:]
+
+
+def test_many_pipelined_requests_are_all_answered(edge):
+    one = b"GET / HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n"
+    count = 5000
+    with edge.connect() as link:
+        sender = threading.Thread(target=link.sendall, args=(one * count + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),))
+        sender.start()
+        answers = read_all(link)
+        sender.join()
+    assert answers.count(b"HTTP/1.1 404 ") == count + 1

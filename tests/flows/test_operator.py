@@ -2,6 +2,7 @@
 import json
 import re
 import subprocess
+import time
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
@@ -102,3 +103,10 @@ def test_without_endpoints_there_is_nothing_but_404(start):
     h = start.headrace({})
     assert h.admin("/ready")[0] == 200
     assert h.call().status == 404
+
+
+def test_the_time_since_the_start_does_not_begin_with_the_first_question(start):
+    began = time.monotonic()
+    h = start.headrace({"ep": {**start.engine().endpoint(), "paused": True}})
+    eventually(lambda: time.monotonic() > began + 5)
+    assert json.loads(h.command("status", "--json").stdout)["uptime_s"] >= 1

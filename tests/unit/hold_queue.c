@@ -4,6 +4,7 @@
 
 #include "lib/net/loop.h"
 #include "proxy/request/hold_queue.h"
+#include "proxy/request/outlier.h"
 #include "proxy/request/shared.h"
 
 enum { WAITERS = 12 };
@@ -97,5 +98,17 @@ Test(hold_queue, who_comes_back_keeps_its_place) {
   cr_assert_eq(hold_queue_set_ready(q, &r, 1), OK);
   mailbox_deliver(&loop->mailbox);
   cr_assert_eq(order[0], 0);
+  replica_shared_unref(r);
+}
+
+Test(hold_queue, a_trial_is_not_used_up_by_who_finds_no_room) {
+  struct replica_shared *r = replica_shared_new("r", 1, 1);
+  r->trial_at_us = 10;
+  r->eject_us = 100;
+  cr_assert(replica_shared_reserve(r));
+  cr_assert_not(outlier_admits(r, 20));
+  replica_shared_release(r);
+  cr_assert(outlier_admits(r, 30));
+  cr_assert_not(outlier_admits(r, 40), "one request only");
   replica_shared_unref(r);
 }

@@ -124,7 +124,22 @@ Test(http1, hands_a_tunnel_out_as_it_is) {
   cr_assert_eq(http1_body_next(&b, &in, &span, &value), HTTP1_DATA);
   cr_assert(span.len == 5 && in.len == 0);
   cr_assert_eq(http1_body_next(&b, &in, &span, &value), HTTP1_MORE);
-  cr_assert(http1_body_may_close(&b));
+  cr_assert(http1_body_may_close(&b, true));
+  cr_assert_not(http1_body_may_close(&b, false));
+}
+
+Test(http1, a_whole_body_may_be_followed_by_any_end) {
+  head.framing = HTTP_LENGTH;
+  head.content_length = 2;
+  struct http1_body b;
+  http1_body_init(&b, &head);
+  struct slice in = SLICE("a"), span, value;
+  cr_assert_eq(http1_body_next(&b, &in, &span, &value), HTTP1_DATA);
+  cr_assert_not(http1_body_may_close(&b, true));
+  in = SLICE("b");
+  cr_assert_eq(http1_body_next(&b, &in, &span, &value), HTTP1_DATA);
+  cr_assert_eq(http1_body_next(&b, &in, &span, &value), HTTP1_END);
+  cr_assert(http1_body_may_close(&b, false), "a reset, too");
 }
 
 Test(http1, finds_the_end_of_an_answer) {
