@@ -117,11 +117,11 @@ void listen_begin(int fd) {
   }
 }
 
-/* A peer that vanished without a word is noticed after a minute. */
-static void prepare(int fd, const struct sockaddr_storage *peer) {
-  if (peer->ss_family == AF_UNIX)
-    return;
+/* What is accepted inherits it; on a Unix socket it does nothing. A peer that vanished without a
+ * word is noticed after a minute. */
+static void prepare(int fd) {
   set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, LISTEN_UNSENT_BYTES);
   set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 30);
   set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
@@ -164,7 +164,6 @@ static void accept_some(struct listener *li, int most, int highest) {
     socklen_t len = sizeof peer;
     int fd = accept4(li->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      prepare(fd, &peer);
       li->events->accepted(li->user, fd, &peer);
       if (fd >= highest) {
         pause_begin(li);
@@ -191,6 +190,7 @@ enum err listener_open(struct loop *l, int fd, const struct listener_events *eve
     close(fd);
     return ERR_MEMORY;
   }
+  prepare(fd);
   *li = (struct listener){.loop = l, .fd = fd, .events = events, .user = user};
   li->highest = (int)descriptors_for_clients(descriptors_limit()) - 1;
   timer_init(&li->pause, pause_over);

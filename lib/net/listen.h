@@ -11,7 +11,13 @@ struct buf;
 struct listener;
 struct loop;
 
-enum { LISTEN_BACKLOG = 4096, LISTEN_ACCEPTS_PER_TURN = 64 };
+enum {
+  LISTEN_BACKLOG = 4096,
+  LISTEN_ACCEPTS_PER_TURN = 64,
+  /* Of a connection's output, what the kernel keeps and has not sent yet: without that it takes
+   * megabytes from us for a client that reads nothing. */
+  LISTEN_UNSENT_BYTES = 128 * 1024,
+};
 
 /* A bound and listening socket; `later`: a TCP socket that is bound only, since others listen there
  * whose connections it would get a share of (see listen_begin). TCP sockets have SO_REUSEPORT, so
@@ -24,7 +30,7 @@ int listen_socket(const struct address *a, bool again, bool later, int mode, str
 void listen_begin(int fd);
 
 struct listener_events {
-  /* Owns the descriptor: non-blocking, TCP_NODELAY, keepalive 30/10/3 s. */
+  /* Owns the descriptor: non-blocking, TCP_NODELAY, LISTEN_UNSENT_BYTES, keepalive 30/10/3 s. */
   void (*accepted)(void *user, int fd, const struct sockaddr_storage *peer);
   /* No more is let in until there are descriptors again. */
   void (*paused)(void *user);

@@ -2,6 +2,7 @@
 import json
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -207,3 +208,29 @@ def test_many_pipelined_requests_are_all_answered(edge):
         answers = read_all(link)
         sender.join()
     assert answers.count(b"HTTP/1.1 404 ") == count + 1
+
+
+
+def kernel_view(port, links):
+    """Of each connection at the server's end: bytes in its send queue, and which timer runs (2: keepalive)."""
+    clients = {link.getsockname()[1] for link in links}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = {int(r[2].split(":")[1], 16): (int(r[4].split(":")[0], 16), int(r[5].split(":")[0], 16))
+            for r in rows if int(r[1].split(":")[1], 16) == port}
+    return [ends[c] for c in clients if c in ends]
+
+
+def test_a_connection_inherits_what_its_listener_was_given(start):
+    """The kernel looks whether a silent client is still there, and takes little for one that reads nothing."""
+    h = start.headrace({"ep": start.engine().endpoint()}, client={"write_stall_s": 1})
+    with h.connect() as silent, h.connect() as slow:
+        slow.sendall(b"GET /bytes/8000000 HTTP/1.1\r\nHost: ep.localhost\r\n\r\n")
+        queued = [0]
+
+        def cut_off():
+            queued.extend(bytes_ for bytes_, timer in kernel_view(h.port, [slow]))
+            return 'headrace_client_limits_total{limit="write_stall"} 1' in h.admin("/metrics")[1]
+
+        eventually(lambda: kernel_view(h.port, [silent])[0][1] == 2)
+        eventually(cut_off)
+    assert 0 < max(queued) < 700000
