@@ -144,8 +144,9 @@ static enum step_result look_again_queued(struct request *r, struct hold_ticket 
   if (t->expired && !extend(r, t)) {
     bool full = r->endpoint->ready_count > 0;
     hold_ticket_drop(r);
+    enum step_result result = full ? hold_queue_timeout(r) : hold_timeout(r);
     r->ending = END_TIMEOUT;
-    return full ? hold_queue_timeout(r) : hold_timeout(r);
+    return result;
   }
   t->expired = false;
   hold_ticket_want(r);
