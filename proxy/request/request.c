@@ -228,16 +228,21 @@ static void body_seen(struct request *r, struct slice bytes) {
     request_wake(r);
 }
 
+enum step_result request_too_large(struct request *r) {
+  cell_add(&r->worker->cell->limited, 1);
+  return request_fail(
+      r, (struct failure){.status = 413,
+                          .type = "invalid_request_error",
+                          .code = "body_too_large",
+                          .message = request_text(r, "The request body is larger than %lld bytes.",
+                                                  (long long)r->body_limit_bytes)});
+}
+
 void request_body(struct request *r, struct slice bytes) {
   if (r->finished)
     return;
   if (r->body_limit_bytes && r->request_pipe.total + bytes.len > (uint64_t)r->body_limit_bytes)
-    request_fail(r, (struct failure){
-                        .status = 413,
-                        .type = "invalid_request_error",
-                        .code = "body_too_large",
-                        .message = request_text(r, "The request body is larger than %lld bytes.",
-                                                (long long)r->body_limit_bytes)});
+    request_too_large(r);
   else if (pipe_write(&r->request_pipe, bytes) == OK) {
     if (r->seek)
       body_seen(r, bytes);

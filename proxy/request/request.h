@@ -208,6 +208,8 @@ void request_replica_lost(struct request *r, const char *why, bool refused);
 /* Steps: go back to the step of that name at the next turn of the runner. */
 void request_back(struct request *r, const char *step_name);
 
+/* 413, counted: the body is over r->body_limit_bytes. Returns STEP_FAIL. */
+enum step_result request_too_large(struct request *r);
 /* Steps: a client that waits for leave to send its body gets it (RFC 9110, 10.1.1). */
 void request_invite(struct request *r);
 /* A text in the arena; "" when memory ran out. */

@@ -40,15 +40,7 @@ static enum step_result check_body(struct request *r) {
   int64_t known = r->head.content_length;
   if ((int64_t)r->request_pipe.total > known)
     known = (int64_t)r->request_pipe.total;
-  if (known <= r->body_limit_bytes)
-    return STEP_NEXT;
-  cell_add(&r->worker->cell->limited, 1);
-  return request_fail(
-      r, (struct failure){.status = 413,
-                          .type = "invalid_request_error",
-                          .code = "body_too_large",
-                          .message = request_text(r, "The request body is larger than %lld bytes.",
-                                                  (long long)r->body_limit_bytes)});
+  return known <= r->body_limit_bytes ? STEP_NEXT : request_too_large(r);
 }
 
 enum step_result step_limit(struct request *r) {
