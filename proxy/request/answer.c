@@ -21,12 +21,8 @@ enum err answer_cors_fields(struct request *r, struct http_head *h) {
     e = http_head_add(h, SLICE("vary"), SLICE("origin"));
   if (!e && cors->credentials)
     e = http_head_add(h, SLICE("access-control-allow-credentials"), SLICE("true"));
-  if (!e && cors->expose && cors->expose[0]) {
-    const char *list = "";
-    for (char **name = cors->expose; *name; name++)
-      list = request_text(r, "%s%s%s", list, *list ? ", " : "", *name);
-    e = http_head_add(h, SLICE("access-control-expose-headers"), slice_str(list));
-  }
+  if (!e && cors->expose && cors->expose[0])
+    e = http_head_add(h, SLICE("access-control-expose-headers"), request_list(r, cors->expose));
   return e;
 }
 

@@ -109,6 +109,18 @@ const char *request_text(struct request *r, const char *format, ...) {
   return copy.data ? copy.data : "";
 }
 
+struct slice request_list(struct request *r, char *const *words) {
+  size_t bytes = 0;
+  for (char *const *w = words; *w; w++)
+    bytes += strlen(*w) + sizeof ", " - 1;
+  char *list = arena_alloc(&r->arena, bytes), *at = list;
+  if (!list)
+    return SLICE_NONE;
+  for (; *words; words++)
+    at = stpcpy(stpcpy(at, *words), words[1] ? ", " : "");
+  return slice_of(list, (size_t)(at - list));
+}
+
 enum step_result request_fail(struct request *r, struct failure f) {
   r->failure = f;
   r->ending = END_OWN_ANSWER;

@@ -214,3 +214,6 @@ enum step_result request_too_large(struct request *r);
 void request_invite(struct request *r);
 /* A text in the arena; "" when memory ran out. */
 const char *request_text(struct request *r, const char *format, ...) PRINTF(2, 3);
+/* The words (one at least, then NULL) as a field's list, in the arena; empty when memory ran out.
+ */
+struct slice request_list(struct request *r, char *const *words);
