@@ -4,7 +4,7 @@
 #include "proxy/request/outlier.h"
 #include "proxy/request/request.h"
 
-void loss_before_head(struct request *r, const char *why, bool refused) {
+void loss_before_head(struct request *r, enum failure_kind why, bool refused) {
   cell_add(&r->replica->cell->failures_total, 1);
   request_replica_lost(r, why, refused);
 }
@@ -16,9 +16,6 @@ void loss_in_body(struct request *r) {
 
 void loss_of_patience(struct request *r) {
   outlier_failed(r);
-  request_fail(r, (struct failure){.status = 504,
-                                   .type = "server_error",
-                                   .code = "replica_timeout",
-                                   .message = "The model server did not answer in time."});
+  request_fail(r, FAIL_REPLICA_LATE);
   request_end(r, END_TIMEOUT);
 }

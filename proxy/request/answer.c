@@ -27,24 +27,23 @@ enum err answer_cors_fields(struct request *r, struct http_head *h) {
 }
 
 static enum err failure_fields(struct request *r, struct http_head *h, size_t body_bytes) {
-  const struct failure *f = &r->failure;
   enum err e = http_head_add(h, SLICE("content-type"), SLICE("application/json"));
   if (!e)
     e = http_head_add(h, SLICE("content-length"), slice_str(request_text(r, "%zu", body_bytes)));
   if (!e && r->id.len)
     e = http_head_add(h, SLICE("x-request-id"), r->id);
-  if (!e && f->retry_after_s)
+  if (!e && r->retry_after_s)
     e = http_head_add(h, SLICE("retry-after"),
-                      slice_str(request_text(r, "%lld", (long long)f->retry_after_s)));
-  if (!e && f->authenticate)
+                      slice_str(request_text(r, "%lld", (long long)r->retry_after_s)));
+  if (!e && failure_of(r->failure)->authenticate)
     e = http_head_add(h, SLICE("www-authenticate"), SLICE("Bearer"));
   return e ? e : answer_cors_fields(r, h);
 }
 
 void answer_failure(struct request *r) {
-  const struct failure *f = &r->failure;
+  const struct failure *f = failure_of(r->failure);
   char body[ANSWER_BODY_BYTES];
-  size_t n = http_error_body(body, sizeof body, f->message, f->type, f->param, f->code);
+  size_t n = http_error_body(body, sizeof body, r->failure_message, f->type, f->param, f->code);
   struct http_field fields[ANSWER_FIELDS_MAX];
   struct http_head h;
   http_head_init(&h, fields, ANSWER_FIELDS_MAX);

@@ -62,23 +62,11 @@ static usec_t failed_too_often(struct request *r) {
   return token_wait > address_wait ? token_wait : address_wait;
 }
 
-static enum step_result unauthorized(struct request *r, const char *message) {
+static enum step_result unauthorized(struct request *r, enum failure_kind kind) {
   usec_t wait = failed_too_often(r);
-  if (wait) {
-    cell_add(&r->worker->cell->limits[LIMIT_AUTH_FAILURES], 1);
-    return request_fail(
-        r, (struct failure){.status = 429,
-                            .type = "rate_limit_error",
-                            .code = "too_many_failures",
-                            .message = "There were too many requests without a good token.",
-                            .retry_after_s = (wait + USEC_PER_S - 1) / USEC_PER_S});
-  }
-  cell_add(&r->worker->cell->unauthorized, 1);
-  return request_fail(r, (struct failure){.status = 401,
-                                          .type = "invalid_request_error",
-                                          .code = "invalid_api_key",
-                                          .message = message,
-                                          .authenticate = true});
+  if (wait)
+    return request_fail_later(r, FAIL_TOO_MANY_FAILURES, wait);
+  return request_fail(r, kind);
 }
 
 static enum step_result token_check(struct request *r) {
@@ -86,18 +74,13 @@ static enum step_result token_check(struct request *r) {
   if (def->access == ACCESS_PUBLIC)
     return STEP_NEXT;
   if (!r->has_token)
-    return unauthorized(r, "This endpoint needs a token: Authorization: Bearer TOKEN.");
+    return unauthorized(r, FAIL_NO_TOKEN);
   if (!r->worker->tokens)
-    return request_fail(
-        r, (struct failure){.status = 503,
-                            .type = "server_error",
-                            .code = "starting",
-                            .message = "The proxy does not know which tokens are good now.",
-                            .retry_after_s = 1});
+    return request_fail(r, FAIL_STARTING_TOKENS);
   const struct token *t =
       token_set_find(r->worker->tokens, r->token_hash, clock_wall() / USEC_PER_S);
   if (!t)
-    return unauthorized(r, "The token is not known here, or no longer valid.");
+    return unauthorized(r, FAIL_UNKNOWN_TOKEN);
   if (!r->token_name.data)
     r->token_name = arena_copy(&r->arena, slice_str(t->name));
   if (may_reach(t, def)) {
@@ -105,11 +88,7 @@ static enum step_result token_check(struct request *r) {
       r->meter = meter_ref(t->meter);
     return STEP_NEXT;
   }
-  cell_add(&r->worker->cell->forbidden, 1);
-  return request_fail(r, (struct failure){.status = 403,
-                                          .type = "invalid_request_error",
-                                          .code = "access_denied",
-                                          .message = "This token may not reach this endpoint."});
+  return request_fail(r, FAIL_TOKEN_DENIED);
 }
 
 enum step_result access_check(struct request *r) {
