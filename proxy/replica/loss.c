@@ -5,7 +5,6 @@
 #include "proxy/request/request.h"
 
 void loss_before_head(struct request *r, enum failure_kind why, bool refused) {
-  cell_add(&r->replica->cell->failures_total, 1);
   request_replica_lost(r, why, refused);
 }
 
@@ -15,6 +14,7 @@ void loss_in_body(struct request *r) {
 }
 
 void loss_of_patience(struct request *r) {
+  cell_add(&r->replica->cell->failures_total, 1);
   outlier_failed(r);
   request_fail(r, FAIL_REPLICA_LATE);
   request_end(r, END_TIMEOUT);

@@ -189,7 +189,6 @@ static void request_answer_failure(struct request *r) {
 
 /* Steps run in a loop, not in each other: the depth of the stack is that of one. */
 static void request_walk(struct request *r) {
-  r->running = true;
   enum step_result result = STEP_NEXT;
   while (result == STEP_NEXT && !r->finished) {
     int at = r->step;
@@ -197,7 +196,6 @@ static void request_walk(struct request *r) {
     if (result == STEP_NEXT && r->step == at)
       r->step++;
   }
-  r->running = false;
   if (r->finished)
     return;
   if (result == STEP_WAIT) {
@@ -390,8 +388,10 @@ void request_replica_lost(struct request *r, enum failure_kind why, bool refused
     return;
   if (!r->connected)
     cell_add(&r->endpoint->cell->connect_failures, 1);
-  if (!r->connected || !(refused || r->lease_reused))
+  if (!r->connected || !(refused || r->lease_reused)) { /* else it was only closing */
+    cell_add(&r->replica->cell->failures_total, 1);
     outlier_failed(r);
+  }
   if ((refused || r->lease_reused) && go_back(r))
     return;
   if (!r->response_started)

@@ -94,7 +94,7 @@ struct request {
   struct list node; /* in the worker's held list while waiting there */
   /* the path */
   int step;
-  bool running, waiting, finished;
+  bool waiting, finished;
   void (*cancel_wait)(struct request *r); /* set by the step that waits */
   struct post wake_post, free_post;
   /* client */
@@ -122,7 +122,7 @@ struct request {
   bool has_token, cors;
   bool metered; /* the meter counts us */
   unsigned char token_hash[HOLD_KEY_BYTES];
-  struct slice token_name, token_owner;
+  struct slice token_name;
   struct meter *meter; /* a reference; NULL: its token has no limits */
   /* endpoint and replica */
   struct endpoint *endpoint;
@@ -147,7 +147,6 @@ struct request {
   struct slice answer_hops; /* what its Connection names, for its trailers; in the arena */
   int interims;             /* passed on */
   bool response_started;    /* something of the final answer went to the client */
-  bool replica_head_seen;
   /* account */
   enum request_phase phase;
   bool held;

@@ -1,4 +1,6 @@
 /* Who asks, and may they: bearer tokens (RFC 6750), CORS preflights. */
+#include <assert.h>
+
 #include "lib/fleet/meter.h"
 #include "lib/fleet/token.h"
 #include "lib/net/address.h"
@@ -130,10 +132,9 @@ static enum step_result answer_preflight(struct request *r) {
     e = http_head_add(&h, SLICE("x-request-id"), r->id);
   r->response_started = true;
   r->ending = END_OWN_ANSWER;
-  if (e)
-    r->client_ops->abort(r);
-  else
-    r->client_ops->answer(r, &h, SLICE_NONE);
+  assert(!e); /* there is room for all of them */
+  (void)e;
+  r->client_ops->answer(r, &h, SLICE_NONE);
   return STEP_DONE;
 }
 
