@@ -1,6 +1,8 @@
 /* Who asks, and may they: bearer tokens (RFC 6750), CORS preflights. */
 #include <assert.h>
 
+#include "lib/base/allowance.h"
+#include "lib/base/recent.h"
 #include "lib/fleet/meter.h"
 #include "lib/fleet/token.h"
 #include "lib/net/address.h"
@@ -10,7 +12,6 @@
 #include "proxy/request/peer.h"
 #include "proxy/request/worker.h"
 #include "proxy/steps/access.h"
-#include "proxy/steps/failures.h"
 #include "proxy/steps/rules.h"
 #include "proxy/steps/steps.h"
 
@@ -42,10 +43,18 @@ static bool may_reach(const struct token *t, const struct endpoint_def *def) {
   return false;
 }
 
+/* This key has failed once more; how long it must wait if that was too often. Behind a mutex: only
+ * who has failed comes here. */
 static usec_t note_failure(struct request *r, const unsigned char *key, size_t key_bytes) {
   const struct config *c = r->worker->config;
-  return failures_note(r->worker->process->failures, key, key_bytes, loop_now(r->worker->loop),
-                       c->auth_failures_burst, c->auth_failures_per_s);
+  struct recent *failures = r->worker->process->auth_failures;
+  int64_t *full_at = recent_lock(failures, slice_of((const char *)key, key_bytes));
+  struct allowance left = {*full_at};
+  usec_t wait = allowance_draw(&left, loop_now(r->worker->loop), c->auth_failures_burst,
+                               c->auth_failures_per_s);
+  *full_at = left.full_at;
+  recent_unlock(failures);
+  return wait;
 }
 
 /* How long the client must wait, whose address or token has failed too often. */
