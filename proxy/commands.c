@@ -5,6 +5,7 @@
 #include "lib/base/buf.h"
 #include "lib/option/option.h"
 #include "proxy/file.h"
+#include "proxy/request/failure.h"
 
 enum { TEXT_BYTES_MAX = 16 << 20 };
 
@@ -60,6 +61,12 @@ int command_reference(void) {
       "This page is generated from the option rows: `headrace reference`.\n\n"
       "| key | allowed | default | reload | what |\n|---|---|---|---|---|\n");
   option_reference(&file_table, &b);
+  return print(&b);
+}
+
+int command_answers(void) {
+  struct buf b = BUF_INIT(TEXT_BYTES_MAX);
+  failure_table(&b);
   return print(&b);
 }
 

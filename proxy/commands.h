@@ -8,6 +8,7 @@ int command_check(const char *path);
 int command_config(const char *path);
 int command_schema(void);
 int command_reference(void);
+int command_answers(void);
 int command_example(void);
 /* `path` finds the admin socket. */
 int command_status(const char *path, bool json);

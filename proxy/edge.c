@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/recent.h"
 #include "lib/fleet/token.h"
 #include "lib/store/store.h"
 #include "proxy/client/crowd.h"
@@ -15,7 +16,7 @@
 #include "proxy/log_file.h"
 #include "proxy/request/request.h"
 #include "proxy/shares.h"
-#include "proxy/steps/failures.h"
+#include "proxy/steps/access.h"
 #include "proxy/steps/pace.h"
 #include "proxy/worker.h"
 
@@ -324,8 +325,8 @@ static enum err edge_open(struct edge *edge, struct handed *handed, struct buf *
   edge->process.pace =
       pace_new(edge->config->pace_window_s * USEC_PER_S, edge->config->paced_requests_max);
   edge->process.crowd = crowd_new();
-  edge->process.failures = failures_new();
-  bool good = edge->process.pace && edge->process.crowd && edge->process.failures;
+  edge->process.auth_failures = recent_new(ACCESS_FAILURES_SETS);
+  bool good = edge->process.pace && edge->process.crowd && edge->process.auth_failures;
   enum err e = good ? log_file_open(edge->config->log.access, &edge->log_fd, why) : ERR_MEMORY;
   if (!e)
     e = workers_open(edge, handed, why);
@@ -483,7 +484,7 @@ struct edge *edge_free(struct edge *e) {
   free(e->cells);
   pace_free(e->process.pace);
   crowd_free(e->process.crowd);
-  failures_free(e->process.failures);
+  recent_free(e->process.auth_failures);
   if (e->log_fd >= 0)
     close(e->log_fd);
   free(e);

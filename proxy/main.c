@@ -21,6 +21,7 @@ static const char usage[] =
     "  config                   print the effective values\n"
     "  schema                   print the JSON Schema of the configuration\n"
     "  example, reference       print every option: as a file, as a page\n"
+    "  answers                  print every answer of our own, and what to do about it\n"
     "  status                   endpoints, states, replicas, pending, held, open\n"
     "  explain ENDPOINT         the scheduler's last decisions, in words with numbers\n"
     "  token add NAME [--owner O] [--organisation X]... [--endpoint E]... [--expires 30d]\n"
@@ -80,6 +81,8 @@ int main(int argc, char **argv) {
     return command_reference();
   if (strcmp(command, "example") == 0)
     return command_example();
+  if (strcmp(command, "answers") == 0)
+    return command_answers();
   if (strcmp(command, "reload") == 0)
     return command_reload(path);
   if (strcmp(command, "status") == 0)

@@ -33,11 +33,15 @@ static int64_t cells_sum(const struct edge *e, const view_t *v, size_t offset) {
   return n;
 }
 
-static int64_t active_on(const struct edge *e, const struct replica_shared *r) {
+static int64_t replica_sum(const struct edge *e, const struct replica_shared *r, size_t offset) {
   int64_t n = 0;
   for (int i = 0; i < edge_workers(e); i++)
-    n += cell_get(&r->cells[i].active);
+    n += cell_get((const cell_t *)((const char *)&r->cells[i] + offset));
   return n;
+}
+
+static int64_t active_on(const struct edge *e, const struct replica_shared *r) {
+  return replica_sum(e, r, offsetof(struct replica_cell, active));
 }
 
 #define CELL(member) offsetof(struct endpoint_cell, member)
@@ -135,19 +139,46 @@ static void replicas(const struct edge *e, struct exposition *x) {
                               replica_state_word((enum replica_state)state), NULL};
       exposition_value(x, labels, n);
     }
-  exposition_family(x, "headrace_replica_active", METRIC_GAUGE, "Requests at a replica.");
-  for (size_t at = 0; edge_next(e, &at, &v);)
-    for (int i = 0; v.record && i < v.record->replica_count; i++) {
-      const char *labels[] = {"endpoint", v.shared->name, "replica", v.replicas[i]->id, NULL};
-      exposition_value(x, labels, (double)active_on(e, v.replicas[i]));
-    }
-  exposition_family(x, "headrace_replica_ejected", METRIC_GAUGE,
-                    "Whether a replica is passed over because it failed.");
-  for (size_t at = 0; edge_next(e, &at, &v);)
-    for (int i = 0; v.record && i < v.record->replica_count; i++) {
-      const char *labels[] = {"endpoint", v.shared->name, "replica", v.replicas[i]->id, NULL};
-      exposition_value(x, labels, outlier_ejected(v.replicas[i]));
-    }
+}
+
+static int64_t requests_to(const struct edge *e, const struct replica_shared *r) {
+  return replica_sum(e, r, offsetof(struct replica_cell, requests_total));
+}
+
+static int64_t failures_of(const struct edge *e, const struct replica_shared *r) {
+  return replica_sum(e, r, offsetof(struct replica_cell, failures_total));
+}
+
+static int64_t is_ejected(const struct edge *e, const struct replica_shared *r) {
+  return outlier_ejected(r);
+}
+
+/* Families with one number per replica. */
+static const struct {
+  const char *name;
+  enum metric_type type;
+  const char *help;
+  int64_t (*number)(const struct edge *e, const struct replica_shared *r);
+} replica_families[] = {
+    {"headrace_replica_active", METRIC_GAUGE, "Requests at a replica.", active_on},
+    {"headrace_replica_requests", METRIC_COUNTER, "Requests given to a replica.", requests_to},
+    {"headrace_replica_failures", METRIC_COUNTER,
+     "Requests that a replica did not answer, or not to the end.", failures_of},
+    {"headrace_replica_ejected", METRIC_GAUGE,
+     "Whether a replica is passed over because it failed.", is_ejected},
+};
+
+static void replica_numbers(const struct edge *e, struct exposition *x) {
+  for (size_t f = 0; f < sizeof replica_families / sizeof *replica_families; f++) {
+    exposition_family(x, replica_families[f].name, replica_families[f].type,
+                      replica_families[f].help);
+    view_t v;
+    for (size_t at = 0; edge_next(e, &at, &v);)
+      for (int i = 0; v.record && i < v.record->replica_count; i++) {
+        const char *labels[] = {"endpoint", v.shared->name, "replica", v.replicas[i]->id, NULL};
+        exposition_value(x, labels, (double)replica_families[f].number(e, v.replicas[i]));
+      }
+  }
 }
 
 #define WCELL(member) offsetof(struct worker_cell, member)
@@ -276,6 +307,7 @@ void report_metrics(const struct report *r, bool openmetrics, struct buf *out) {
     endpoint_numbers(e, &x);
     statuses(e, &x);
     replicas(e, &x);
+    replica_numbers(e, &x);
     latency(e, &x, "headrace_hold_seconds", "How long requests were held.", CELL(hold));
     latency(e, &x, "headrace_first_byte_seconds", "From the request to the response head.",
             CELL(first_byte));

@@ -15,7 +15,7 @@ ALLOWED = {
     "the one reservation, where concurrency_max is set": r"replica_shared_(reserve|release|ref|unref)",
     "a replica that has failed": r"outlier_\w+|eject|readmit",
     "a token that has limits": r"meter_\w+",
-    "a request without a good token": r"failures_\w+",
+    "a request without a good token, or with a 503 once more": r"recent_\w+",
     "a request that waits": r"hold_\w+|waiter_\w+|queue_\w+|reserve|pace_\w+|look|counted",
     "mail between threads": r"mailbox_\w+|take_all",
     "a change of the fleet or of tokens": r"endpoint_def_\w+|endpoint_shared_\w+|replica_shared_(new|limit)|token_set_(new|ref|unref)",

@@ -104,8 +104,7 @@ enum {
   V2_LOCAL = 0,
   V2_PROXY = 1,
   SSL_HEAD_BYTES = 5,
-  SSL_CLIENT = 0x01,      /* over TLS */
-  SSL_CERTIFICATE = 0x06, /* shown in this connection, or earlier in this session */
+  SSL_CLIENT = 0x01, /* over TLS */
 };
 static const struct slice v2_signature = {"\r\n\r\n\0\r\nQUIT\n", 12};
 
@@ -178,7 +177,6 @@ static bool ssl_read(struct slice value, struct proxy_header *h) {
     return false;
   unsigned client = byte_at(value, 0);
   h->tls = client & SSL_CLIENT;
-  h->tls_verified = h->tls && (client & SSL_CERTIFICATE) && long_at(value, 1) == 0;
   struct slice rest = slice_skip(value, SSL_HEAD_BYTES), one;
   uint8_t type;
   while (proxy_tlv_next(&rest, &type, &one)) {

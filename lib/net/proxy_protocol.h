@@ -57,7 +57,6 @@ struct proxy_header {
   struct slice unique_id;   /* opaque */
   struct slice aws_vpce_id; /* "vpce-...": the VPC endpoint, printable ASCII without blanks */
   bool tls;                 /* the client came over TLS, which ended at the balancer */
-  bool tls_verified;        /* it showed a certificate there, which was found good */
   struct slice tls_version, tls_cn;
 };
 

@@ -62,7 +62,7 @@ static void body_credit(struct pipe *p, size_t n) {
 
 static const struct pipe_source_ops body_source = {.credit = body_credit};
 
-static void refuse(struct client *c, enum http_method method, struct failure f) {
+static void refuse(struct client *c, enum http_method method, enum failure_kind kind) {
   struct http1_client *h = &c->http1;
   h->keep_alive = false;
   h->place = HTTP1_AT_ANSWER;
@@ -73,24 +73,11 @@ static void refuse(struct client *c, enum http_method method, struct failure f) 
   }
   h->request = r;
   r->head.method = method;
-  request_refuse(r, f);
+  request_refuse(r, kind);
 }
 
-static struct failure bad_head(enum err e) {
-  if (e == ERR_LIMIT)
-    return (struct failure){.status = 431,
-                            .type = "invalid_request_error",
-                            .code = "header_fields_too_large",
-                            .message = "The request has too many or too large header fields."};
-  if (e == ERR_RANGE)
-    return (struct failure){.status = 505,
-                            .type = "invalid_request_error",
-                            .code = "http_version_not_supported",
-                            .message = "Only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here."};
-  return (struct failure){.status = 400,
-                          .type = "invalid_request_error",
-                          .code = "bad_request",
-                          .message = "The request is not valid HTTP/1.1."};
+static enum failure_kind bad_head(enum err e) {
+  return e == ERR_LIMIT ? FAIL_HEAD_SIZE : e == ERR_RANGE ? FAIL_HTTP_VERSION : FAIL_NOT_HTTP1;
 }
 
 static void start_request(struct client *c, struct http_head *head) {
@@ -140,17 +127,13 @@ static bool head_within_limits(struct client *c, struct slice in, size_t head_by
   if (request_line_bytes(seen) > (size_t)config->request_line_limit_bytes) {
     cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
     wipe_slice(in); /* nobody has looked for a token */
-    refuse(c, HTTP_METHOD_OTHER,
-           (struct failure){.status = 414,
-                            .type = "invalid_request_error",
-                            .code = "uri_too_long",
-                            .message = "The request line is too long."});
+    refuse(c, HTTP_METHOD_OTHER, FAIL_LINE_SIZE);
     return false;
   }
   if (seen.len > (size_t)config->head_limit_bytes) {
     cell_add(&c->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
     wipe_slice(in);
-    refuse(c, HTTP_METHOD_OTHER, bad_head(ERR_LIMIT));
+    refuse(c, HTTP_METHOD_OTHER, FAIL_HEAD_SIZE);
     return false;
   }
   return true;
@@ -424,20 +407,12 @@ static void http1_expired(struct client *c) {
   } else if (h->place == HTTP1_AT_BODY) {
     cell_add(&c->worker->cell->limits[LIMIT_BODY_IDLE], 1);
     h->keep_alive = false;
-    request_fail(h->request,
-                 (struct failure){.status = 408,
-                                  .type = "invalid_request_error",
-                                  .code = "request_timeout",
-                                  .message = "The request body did not arrive in time."});
+    request_fail(h->request, FAIL_BODY_LATE);
     h->place = HTTP1_AT_ANSWER;
     request_end(h->request, END_TIMEOUT);
   } else if (h->place == HTTP1_AT_HEAD && h->stash.len) {
     cell_add(&c->worker->cell->limits[LIMIT_HEAD_TIMEOUT], 1);
-    refuse(c, HTTP_METHOD_OTHER,
-           (struct failure){.status = 408,
-                            .type = "invalid_request_error",
-                            .code = "request_timeout",
-                            .message = "The request head did not arrive in time."});
+    refuse(c, HTTP_METHOD_OTHER, FAIL_HEAD_LATE);
   } else if (h->place == HTTP1_AT_HEAD) {
     idle_expired(c);
   } else {

@@ -111,12 +111,7 @@ static void watch_buffer(struct http2_session *s, struct http2_stream *st, size_
   if (waits <= limit)
     return;
   cell_add(&s->client->worker->cell->limits[LIMIT_HTTP2_BUFFER], 1);
-  request_fail(r,
-               (struct failure){.status = 503,
-                                .type = "server_error",
-                                .code = "overloaded",
-                                .message = "Too much waits on this connection; open another one.",
-                                .retry_after_s = 1});
+  request_fail(r, FAIL_UPLOADS_WAIT);
   request_end(r, END_OWN_ANSWER);
 }
 

@@ -150,12 +150,7 @@ static void watch_output(struct http2_stream *st, bool waits, bool taken) {
 
 static void refuse_large(struct http2_stream *st) {
   cell_add(&st->session->client->worker->cell->limits[LIMIT_HEAD_SIZE], 1);
-  request_refuse(
-      st->request,
-      (struct failure){.status = 431,
-                       .type = "invalid_request_error",
-                       .code = "header_fields_too_large",
-                       .message = "The request has too many or too large header fields."});
+  request_refuse(st->request, FAIL_HEAD_SIZE);
 }
 
 void http2_stream_head(struct http2_stream *st, bool ended) {
@@ -173,10 +168,7 @@ void http2_stream_head(struct http2_stream *st, bool ended) {
   if (st->too_large)
     refuse_large(st);
   else
-    request_refuse(r, (struct failure){.status = 400,
-                                       .type = "invalid_request_error",
-                                       .code = "bad_request",
-                                       .message = "The request is not valid HTTP/2."});
+    request_refuse(r, FAIL_NOT_HTTP2);
 }
 
 void http2_stream_begin(struct http2_stream *st) {
@@ -383,10 +375,7 @@ static void body_overdue(struct http2_stream *st) {
     reset(st, NGHTTP2_NO_ERROR);
     return;
   }
-  request_fail(r, (struct failure){.status = 408,
-                                   .type = "invalid_request_error",
-                                   .code = "request_timeout",
-                                   .message = "The request body did not arrive in time."});
+  request_fail(r, FAIL_BODY_LATE);
   request_end(r, END_TIMEOUT);
 }
 

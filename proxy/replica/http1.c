@@ -21,7 +21,7 @@ static struct request *detach(struct replica_connection *rc) {
   return r;
 }
 
-static void lost_before_head(struct replica_connection *rc, const char *why, bool refused) {
+static void lost_before_head(struct replica_connection *rc, enum failure_kind why, bool refused) {
   bool heard = rc->heard;
   struct request *r = detach(rc);
   if (!r)
@@ -99,7 +99,7 @@ static size_t read_head(struct replica_connection *rc, struct slice in) {
   rc->scanned = 0;
   struct http_head h;
   if (n == 0 || parse_head(rc, slice_of(in.data, n), &h) != OK) {
-    lost_before_head(rc, "The model server's answer is not valid HTTP/1.1.", false);
+    lost_before_head(rc, FAIL_REPLICA_NOT_HTTP1, false);
     return in.len;
   }
   if (http_head_is_interim(&h))
@@ -165,7 +165,7 @@ static void too_large(struct replica_connection *rc) {
   if (rc->head_seen)
     broke_in_body(rc);
   else
-    lost_before_head(rc, "The model server's answer has too large a head.", false);
+    lost_before_head(rc, FAIL_REPLICA_HEAD_SIZE, false);
 }
 
 /* What is left is the beginning of a head or of a trailer line. */
@@ -221,9 +221,9 @@ static void on_end(struct transport *t, enum transport_end end) {
   if (!rc->request)
     link_close(&rc->link);
   else if (!rc->link.connected)
-    lost_before_head(rc, "The model server refused the connection.", true);
+    lost_before_head(rc, FAIL_REPLICA_REFUSED, true);
   else if (!rc->head_seen)
-    lost_before_head(rc, "The model server closed the connection without an answer.", false);
+    lost_before_head(rc, FAIL_REPLICA_CLOSED, false);
   else if (t->finishing || http1_body_may_close(&rc->body, end == TRANSPORT_EOF))
     answer_over(rc);
   else
@@ -251,7 +251,7 @@ void replica_http1_expired(struct replica_link *l) {
   else if (rc->tunnel)
     tunnel_stalled(rc);
   else if (!l->connected)
-    lost_before_head(rc, "The connection to the model server timed out.", true);
+    lost_before_head(rc, FAIL_REPLICA_CONNECT_TIMEOUT, true);
   else
     loss_of_patience(detach(rc));
 }

@@ -133,7 +133,7 @@ static void start(struct request *r) {
   struct iovec iov = {begin, (size_t)(h.out.at - begin)};
   if (!good || !put(rc, &iov, 1)) {
     cancel(r);
-    request_replica_lost(r, "The request could not be sent to the model server.", false);
+    request_replica_lost(r, FAIL_REPLICA_UNSENT, false);
     return;
   }
   deadline_set(r->worker->loop, &rc->link.deadline, forward_head_due(r));

@@ -16,8 +16,6 @@
 #include "proxy/request/request.h"
 #include "proxy/request/worker.h"
 
-static const char not_http2[] = "The model server's answer is not valid HTTP/2.";
-
 static struct replica_http2 *connection_of(struct transport *t) {
   return container_of(t, struct replica_http2, link.transport);
 }
@@ -44,7 +42,7 @@ void replica_http2_place(struct replica_http2 *c) {
 }
 
 /* Every request hears of it, those too whose answer is under way. */
-static void lost(struct replica_http2 *c, const char *why, bool refused) {
+static void lost(struct replica_http2 *c, enum failure_kind why, bool refused) {
   struct list streams;
   list_init(&streams);
   list_move_all(&streams, &c->streams);
@@ -63,7 +61,7 @@ static bool put_output(struct replica_http2 *c) {
       break;
     struct iovec iov = {(void *)bytes, n > 0 ? (size_t)n : 0};
     if (n < 0 || transport_send(&c->link.transport, &iov, 1) != OK) {
-      lost(c, "The request could not be sent to the model server.", false);
+      lost(c, FAIL_REPLICA_UNSENT, false);
       return false;
     }
   }
@@ -88,7 +86,7 @@ static void flush_run(struct post *p) {
   if (!put_output(c))
     return;
   if (!nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session))
-    lost(c, c->ready ? not_http2 : "The model server does not speak HTTP/2.", false);
+    lost(c, c->ready ? FAIL_REPLICA_NOT_HTTP2 : FAIL_REPLICA_NO_HTTP2, false);
   else if (c->ready && c->stream_count == 0 && !c->link.resting)
     rest(c);
 }
@@ -212,7 +210,7 @@ static void on_bytes(struct transport *t, struct slice bytes) {
   if (c->link.closed)
     return;
   if (nghttp2_session_mem_recv(c->session, (const uint8_t *)bytes.data, bytes.len) < 0)
-    lost(c, not_http2, false);
+    lost(c, FAIL_REPLICA_NOT_HTTP2, false);
   else
     replica_http2_touch(c);
 }
@@ -224,12 +222,9 @@ static void on_drained(struct transport *t) {
 static void on_end(struct transport *t, enum transport_end end) {
   struct replica_http2 *c = connection_of(t);
   if (!c->ready)
-    lost(c,
-         c->link.connected ? "The model server closed the connection before it spoke HTTP/2."
-                           : "The model server refused the connection.",
-         true);
+    lost(c, c->link.connected ? FAIL_REPLICA_CLOSED_BEFORE_HTTP2 : FAIL_REPLICA_REFUSED, true);
   else
-    lost(c, "The model server closed the connection without an answer.", false);
+    lost(c, FAIL_REPLICA_CLOSED, false);
 }
 
 static const struct transport_events connection_events = {
@@ -244,7 +239,7 @@ static void expired(struct replica_link *l) {
   if (c->ready)
     say_goodbye(c);
   else
-    lost(c, "The connection to the model server timed out.", true);
+    lost(c, FAIL_REPLICA_CONNECT_TIMEOUT, true);
 }
 
 static void closed(struct replica_link *l) {

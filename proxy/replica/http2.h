@@ -7,6 +7,7 @@
 
 #include "lib/http/head.h"
 #include "proxy/replica/link.h"
+#include "proxy/request/failure.h"
 
 struct nghttp2_session;
 struct request;
@@ -66,6 +67,6 @@ void replica_stream_ended(struct replica_stream *st);
 /* nghttp2 has closed it, in order or not; frees it. */
 void replica_stream_closed(struct replica_stream *st, uint32_t code);
 /* The connection is no more; frees it. `refused`: nothing was acted upon. */
-void replica_stream_lost(struct replica_stream *st, const char *why, bool refused);
+void replica_stream_lost(struct replica_stream *st, enum failure_kind why, bool refused);
 /* The connection is ready. Without room for it, the request leases again. */
 void replica_stream_ready(struct replica_stream *st, bool room);

@@ -40,7 +40,7 @@ static void reset(struct replica_stream *st, uint32_t code) {
 
 /* A request that came to a connection at rest is tried again, unless the replica has
  * been heard since: then it was not closing at that moment. */
-static void lost_before_head(struct replica_stream *st, const char *why, bool refused) {
+static void lost_before_head(struct replica_stream *st, enum failure_kind why, bool refused) {
   bool heard = st->connection->link.transport.bytes_in != st->heard_mark;
   struct request *r = let_go(st);
   if (!r)
@@ -205,8 +205,7 @@ static void start(struct request *r) {
                                 without_body(&r->request_pipe) ? NULL : &body, st);
   if (id < 0) {
     cancel(r);
-    request_replica_lost(r, "The request could not be sent to the model server.",
-                         id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE);
+    request_replica_lost(r, FAIL_REPLICA_UNSENT, id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE);
     return;
   }
   st->id = id;
@@ -298,10 +297,7 @@ static void frame_head(struct replica_stream *st, bool ended) {
 
 static void bad_head(struct replica_stream *st) {
   reset(st, NGHTTP2_CANCEL);
-  lost_before_head(st,
-                   st->too_large ? "The model server's answer has too large a head."
-                                 : "The model server's answer is not valid HTTP/2.",
-                   false);
+  lost_before_head(st, st->too_large ? FAIL_REPLICA_HEAD_SIZE : FAIL_REPLICA_NOT_HTTP2, false);
 }
 
 static void interim_head(struct replica_stream *st) {
@@ -360,7 +356,7 @@ void replica_stream_ended(struct replica_stream *st) {
   pipe_end(&r->response_pipe);
 }
 
-static void over(struct replica_stream *st, const char *why, bool refused) {
+static void over(struct replica_stream *st, enum failure_kind why, bool refused) {
   if (st->ended)
     let_go(st);
   else if (st->head_seen)
@@ -371,12 +367,10 @@ static void over(struct replica_stream *st, const char *why, bool refused) {
 }
 
 void replica_stream_closed(struct replica_stream *st, uint32_t code) {
-  over(st,
-       code == NGHTTP2_PROTOCOL_ERROR ? "The model server's answer is not valid HTTP/2."
-                                      : "The model server gave the request up without an answer.",
+  over(st, code == NGHTTP2_PROTOCOL_ERROR ? FAIL_REPLICA_NOT_HTTP2 : FAIL_REPLICA_GAVE_UP,
        code == NGHTTP2_REFUSED_STREAM || !st->sent);
 }
 
-void replica_stream_lost(struct replica_stream *st, const char *why, bool refused) {
+void replica_stream_lost(struct replica_stream *st, enum failure_kind why, bool refused) {
   over(st, why, refused || (st->connection->ready && !st->sent));
 }

@@ -4,8 +4,7 @@
 #include "proxy/request/outlier.h"
 #include "proxy/request/request.h"
 
-void loss_before_head(struct request *r, const char *why, bool refused) {
-  cell_add(&r->replica->cell->failures_total, 1);
+void loss_before_head(struct request *r, enum failure_kind why, bool refused) {
   request_replica_lost(r, why, refused);
 }
 
@@ -15,10 +14,8 @@ void loss_in_body(struct request *r) {
 }
 
 void loss_of_patience(struct request *r) {
+  cell_add(&r->replica->cell->failures_total, 1);
   outlier_failed(r);
-  request_fail(r, (struct failure){.status = 504,
-                                   .type = "server_error",
-                                   .code = "replica_timeout",
-                                   .message = "The model server did not answer in time."});
+  request_fail(r, FAIL_REPLICA_LATE);
   request_end(r, END_TIMEOUT);
 }

@@ -5,10 +5,12 @@
 
 #include <stdbool.h>
 
+#include "proxy/request/failure.h"
+
 struct request;
 
 /* Before the head. `refused`: nothing of the request can have been acted upon. */
-void loss_before_head(struct request *r, const char *why, bool refused);
+void loss_before_head(struct request *r, enum failure_kind why, bool refused);
 /* With the head passed on, before the body's end: made visible. */
 void loss_in_body(struct request *r);
 /* No head came in time. */

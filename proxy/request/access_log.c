@@ -140,8 +140,8 @@ static void line_write(struct access_log *l, const struct request *r) {
   put_ms(b, SLICE(",\"first_byte_ms\":"), since(r->first_byte_us, r->begun_us));
   put_ms(b, SLICE(",\"total_ms\":"), loop_now(r->worker->loop) - r->begun_us);
   put_text(b, SLICE(",\"ended\":"), slice_str(ending_word(r->ending)));
-  if (r->failure.code && r->ending != END_COMPLETE)
-    put_text(b, SLICE(",\"error\":"), slice_str(r->failure.code));
+  if (r->failure && r->ending != END_COMPLETE)
+    put_text(b, SLICE(",\"error\":"), slice_str(failure_of(r->failure)->code));
   buf_add(b, SLICE("}\n"));
 }
 

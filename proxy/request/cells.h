@@ -62,7 +62,8 @@ struct endpoint_cell {
 /* Per replica and worker. */
 struct replica_cell {
   _Alignas(CELL_ALIGN) cell_t active; /* leases held: pending at it or open on it */
-  cell_t requests_total, failures_total;
+  cell_t requests_total;
+  cell_t failures_total; /* not answered, or not to the end */
 };
 
 static_assert(offsetof(struct endpoint_cell, at_us) < CELL_ALIGN,

@@ -109,10 +109,46 @@ const char *request_text(struct request *r, const char *format, ...) {
   return copy.data ? copy.data : "";
 }
 
-enum step_result request_fail(struct request *r, struct failure f) {
-  r->failure = f;
+struct slice request_list(struct request *r, char *const *words) {
+  size_t bytes = 0;
+  for (char *const *w = words; *w; w++)
+    bytes += strlen(*w) + sizeof ", " - 1;
+  char *list = arena_alloc(&r->arena, bytes), *at = list;
+  if (!list)
+    return SLICE_NONE;
+  for (; *words; words++)
+    at = stpcpy(stpcpy(at, *words), words[1] ? ", " : "");
+  return slice_of(list, (size_t)(at - list));
+}
+
+enum step_result request_fail(struct request *r, enum failure_kind kind) {
+  const struct failure *f = failure_of(kind);
+  r->failure = kind;
+  r->failure_message = f->message;
+  r->retry_after_s = f->retry_after_s;
   r->ending = END_OWN_ANSWER;
+  if (f->counted)
+    cell_add((cell_t *)((char *)r->worker->cell + f->counted), 1);
   return STEP_FAIL;
+}
+
+enum step_result request_fail_later(struct request *r, enum failure_kind kind, usec_t wait) {
+  request_fail(r, kind);
+  r->retry_after_s = (wait + USEC_PER_S - 1) / USEC_PER_S;
+  return STEP_FAIL;
+}
+
+enum step_result request_fail_naming(struct request *r, enum failure_kind kind, struct slice what) {
+  const char *text = failure_of(kind)->message, *gap = strstr(text, "{}");
+  assert(gap);
+  request_fail(r, kind);
+  r->failure_message =
+      request_text(r, "%.*s%.*s%s", (int)(gap - text), text, SLICE_ARG(what), gap + 2);
+  return STEP_FAIL;
+}
+
+enum step_result request_fail_beyond(struct request *r, enum failure_kind kind, int64_t limit) {
+  return request_fail_naming(r, kind, slice_str(request_text(r, "%lld", (long long)limit)));
 }
 
 static int step_find(const struct request_step *steps, const char *name) {
@@ -147,13 +183,12 @@ static void request_finish(struct request *r) {
 static void request_answer_failure(struct request *r) {
   if (r->response_started)
     r->client_ops->abort(r);
-  else if (r->failure.status)
+  else if (r->failure)
     answer_failure(r);
 }
 
 /* Steps run in a loop, not in each other: the depth of the stack is that of one. */
 static void request_walk(struct request *r) {
-  r->running = true;
   enum step_result result = STEP_NEXT;
   while (result == STEP_NEXT && !r->finished) {
     int at = r->step;
@@ -161,7 +196,6 @@ static void request_walk(struct request *r) {
     if (result == STEP_NEXT && r->step == at)
       r->step++;
   }
-  r->running = false;
   if (r->finished)
     return;
   if (result == STEP_WAIT) {
@@ -198,10 +232,9 @@ void request_begin(struct request *r) {
   request_walk(r);
 }
 
-void request_refuse(struct request *r, struct failure f) {
+void request_refuse(struct request *r, enum failure_kind kind) {
   request_identify(r);
-  cell_add(&r->worker->cell->bad_requests, 1);
-  request_fail(r, f);
+  request_fail(r, kind);
   request_end(r, END_OWN_ANSWER);
 }
 
@@ -232,23 +265,13 @@ void request_body(struct request *r, struct slice bytes) {
   if (r->finished)
     return;
   if (r->body_limit_bytes && r->request_pipe.total + bytes.len > (uint64_t)r->body_limit_bytes)
-    request_fail(r, (struct failure){
-                        .status = 413,
-                        .type = "invalid_request_error",
-                        .code = "body_too_large",
-                        .message = request_text(r, "The request body is larger than %lld bytes.",
-                                                (long long)r->body_limit_bytes)});
+    request_fail_beyond(r, FAIL_BODY_SIZE, r->body_limit_bytes);
   else if (pipe_write(&r->request_pipe, bytes) == OK) {
     if (r->seek)
       body_seen(r, bytes);
     return;
   } else
-    request_fail(r,
-                 (struct failure){.status = 503,
-                                  .type = "server_error",
-                                  .code = "overloaded",
-                                  .message = "The proxy has no memory left for this request body.",
-                                  .retry_after_s = 1});
+    request_fail(r, FAIL_NO_BODY_MEMORY);
   request_end(r, END_OWN_ANSWER);
 }
 
@@ -300,11 +323,7 @@ void request_leave(struct request *r) {
 void request_shut_down(struct request *r) {
   if (r->finished)
     return;
-  request_fail(r, (struct failure){.status = 503,
-                                   .type = "server_error",
-                                   .code = "shutting_down",
-                                   .message = "The proxy is stopping; ask again.",
-                                   .retry_after_s = 1});
+  request_fail(r, FAIL_SHUTDOWN);
   request_end(r, END_SHUTDOWN);
 }
 
@@ -343,10 +362,7 @@ bool request_response_head(struct request *r, struct http_head *h) {
     r->replica_ops->cancel(r);
     if (go_back(r))
       return false;
-    request_fail(r, (struct failure){.status = h->status,
-                                     .type = "server_error",
-                                     .code = "replica_failed",
-                                     .message = "The model server is not available."});
+    request_fail(r, h->status == 502 ? FAIL_REPLICA_SAID_502 : FAIL_REPLICA_SAID_503);
     request_end(r, END_REPLICA_FAILED);
     return false;
   }
@@ -367,18 +383,18 @@ void request_response_complete(struct request *r) {
   request_finish(r);
 }
 
-void request_replica_lost(struct request *r, const char *why, bool refused) {
+void request_replica_lost(struct request *r, enum failure_kind why, bool refused) {
   if (r->finished)
     return;
   if (!r->connected)
     cell_add(&r->endpoint->cell->connect_failures, 1);
-  if (!r->connected || !(refused || r->lease_reused))
+  if (!r->connected || !(refused || r->lease_reused)) { /* else it was only closing */
+    cell_add(&r->replica->cell->failures_total, 1);
     outlier_failed(r);
+  }
   if ((refused || r->lease_reused) && go_back(r))
     return;
   if (!r->response_started)
-    request_fail(
-        r, (struct failure){
-               .status = 502, .type = "server_error", .code = "replica_failed", .message = why});
+    request_fail(r, why);
   request_end(r, END_REPLICA_FAILED);
 }

@@ -24,6 +24,7 @@
 #include "lib/http/head.h"
 #include "lib/net/loop.h"
 #include "proxy/request/cells.h"
+#include "proxy/request/failure.h"
 #include "proxy/request/hold_queue.h"
 #include "proxy/request/pipe.h"
 
@@ -88,20 +89,12 @@ enum request_phase {
   PHASE_OVER,
 };
 
-/* What our own answer says. Texts are literals or live in the arena. */
-struct failure {
-  int status;
-  const char *type, *code, *message, *param;
-  int64_t retry_after_s; /* 0: no Retry-After */
-  bool authenticate;     /* WWW-Authenticate: Bearer */
-};
-
 struct request {
   struct worker *worker;
   struct list node; /* in the worker's held list while waiting there */
   /* the path */
   int step;
-  bool running, waiting, finished;
+  bool waiting, finished;
   void (*cancel_wait)(struct request *r); /* set by the step that waits */
   struct post wake_post, free_post;
   /* client */
@@ -129,7 +122,7 @@ struct request {
   bool has_token, cors;
   bool metered; /* the meter counts us */
   unsigned char token_hash[HOLD_KEY_BYTES];
-  struct slice token_name, token_owner;
+  struct slice token_name;
   struct meter *meter; /* a reference; NULL: its token has no limits */
   /* endpoint and replica */
   struct endpoint *endpoint;
@@ -154,13 +147,14 @@ struct request {
   struct slice answer_hops; /* what its Connection names, for its trailers; in the arena */
   int interims;             /* passed on */
   bool response_started;    /* something of the final answer went to the client */
-  bool replica_head_seen;
   /* account */
   enum request_phase phase;
   bool held;
   int status;
   enum ending ending;
-  struct failure failure;
+  enum failure_kind failure;   /* what an answer of our own says */
+  const char *failure_message; /* a literal, or in the arena */
+  int64_t retry_after_s;       /* 0: no Retry-After */
   usec_t begun_us, held_since_us, hold_us, connect_began_us, connected_us, first_byte_us;
 };
 
@@ -175,7 +169,7 @@ void request_begin(struct request *r);
 /* Drops a request that was never begun. */
 void request_discard(struct request *r);
 /* Instead of walking: answers what could not be read as a request. */
-void request_refuse(struct request *r, struct failure f);
+void request_refuse(struct request *r, enum failure_kind kind);
 /* From the client side: more of the body, and its end. The request may be finished
  * when one of these returns (a body over its limit, no memory). */
 void request_body(struct request *r, struct slice bytes);
@@ -186,8 +180,13 @@ void request_trailer(struct request *r, struct pipe *p, struct slice name, struc
 
 /* Resumes the step that waits; posted. */
 void request_wake(struct request *r);
-/* Notes the answer of our own to give; returns STEP_FAIL for convenience. */
-enum step_result request_fail(struct request *r, struct failure f);
+/* Notes the answer of our own to give, and counts it; returns STEP_FAIL for convenience. */
+enum step_result request_fail(struct request *r, enum failure_kind kind);
+/* The same, and the client may try again after that time. */
+enum step_result request_fail_later(struct request *r, enum failure_kind kind, usec_t wait);
+/* The same, with what stands for "{}" in the message: a text, a limit. */
+enum step_result request_fail_naming(struct request *r, enum failure_kind kind, struct slice what);
+enum step_result request_fail_beyond(struct request *r, enum failure_kind kind, int64_t limit);
 /* Ends the request from anywhere but a step: fails with what was noted when
  * nothing has been sent, else aborts the answer visibly. */
 void request_end(struct request *r, enum ending ending);
@@ -204,7 +203,7 @@ void request_response_complete(struct request *r);
 /* From the replica side: the connection failed before the response head.
  * `refused`: nothing of the request can have been acted upon. Goes back to the
  * hold when the request can be sent again, else fails. */
-void request_replica_lost(struct request *r, const char *why, bool refused);
+void request_replica_lost(struct request *r, enum failure_kind why, bool refused);
 /* Steps: go back to the step of that name at the next turn of the runner. */
 void request_back(struct request *r, const char *step_name);
 
@@ -212,3 +211,6 @@ void request_back(struct request *r, const char *step_name);
 void request_invite(struct request *r);
 /* A text in the arena; "" when memory ran out. */
 const char *request_text(struct request *r, const char *format, ...) PRINTF(2, 3);
+/* The words (one at least, then NULL) as a field's list, in the arena; empty when memory ran out.
+ */
+struct slice request_list(struct request *r, char *const *words);

@@ -15,11 +15,11 @@ struct access_log;
 struct address_range;
 struct config;
 struct crowd;
-struct failures;
 struct http_field;
 struct loop;
 struct pace;
 struct pool;
+struct recent;
 struct request_step;
 struct response_step;
 struct token_set;
@@ -38,7 +38,7 @@ struct process {
   int worker_count;
   struct pace *pace;
   struct crowd *crowd;
-  struct failures *failures;                 /* to authenticate */
+  struct recent *auth_failures; /* of an address or a token: when its allowance is full again */
   _Atomic int64_t held_requests, held_bytes; /* against the limits over all endpoints */
   _Atomic int64_t connections;
   bool shares;         /* limits are shared with other proxies */

@@ -4,5 +4,9 @@
 
 #include "proxy/request/request.h"
 
-/* STEP_NEXT, or STEP_FAIL with 401 or 403. */
+/* process.auth_failures has place for four times as many addresses and bad tokens; those that
+ * failed least go first. */
+enum { ACCESS_FAILURES_SETS = 1 << 12 };
+
+/* STEP_NEXT, or STEP_FAIL with 401, 403 or (too many failures) 429. */
 enum step_result access_check(struct request *r);

@@ -1,4 +1,8 @@
 /* Who asks, and may they: bearer tokens (RFC 6750), CORS preflights. */
+#include <assert.h>
+
+#include "lib/base/allowance.h"
+#include "lib/base/recent.h"
 #include "lib/fleet/meter.h"
 #include "lib/fleet/token.h"
 #include "lib/net/address.h"
@@ -8,7 +12,6 @@
 #include "proxy/request/peer.h"
 #include "proxy/request/worker.h"
 #include "proxy/steps/access.h"
-#include "proxy/steps/failures.h"
 #include "proxy/steps/rules.h"
 #include "proxy/steps/steps.h"
 
@@ -40,10 +43,18 @@ static bool may_reach(const struct token *t, const struct endpoint_def *def) {
   return false;
 }
 
+/* This key has failed once more; how long it must wait if that was too often. Behind a mutex: only
+ * who has failed comes here. */
 static usec_t note_failure(struct request *r, const unsigned char *key, size_t key_bytes) {
   const struct config *c = r->worker->config;
-  return failures_note(r->worker->process->failures, key, key_bytes, loop_now(r->worker->loop),
-                       c->auth_failures_burst, c->auth_failures_per_s);
+  struct recent *failures = r->worker->process->auth_failures;
+  int64_t *full_at = recent_lock(failures, slice_of((const char *)key, key_bytes));
+  struct allowance left = {*full_at};
+  usec_t wait = allowance_draw(&left, loop_now(r->worker->loop), c->auth_failures_burst,
+                               c->auth_failures_per_s);
+  *full_at = left.full_at;
+  recent_unlock(failures);
+  return wait;
 }
 
 /* How long the client must wait, whose address or token has failed too often. */
@@ -62,23 +73,11 @@ static usec_t failed_too_often(struct request *r) {
   return token_wait > address_wait ? token_wait : address_wait;
 }
 
-static enum step_result unauthorized(struct request *r, const char *message) {
+static enum step_result unauthorized(struct request *r, enum failure_kind kind) {
   usec_t wait = failed_too_often(r);
-  if (wait) {
-    cell_add(&r->worker->cell->limits[LIMIT_AUTH_FAILURES], 1);
-    return request_fail(
-        r, (struct failure){.status = 429,
-                            .type = "rate_limit_error",
-                            .code = "too_many_failures",
-                            .message = "There were too many requests without a good token.",
-                            .retry_after_s = (wait + USEC_PER_S - 1) / USEC_PER_S});
-  }
-  cell_add(&r->worker->cell->unauthorized, 1);
-  return request_fail(r, (struct failure){.status = 401,
-                                          .type = "invalid_request_error",
-                                          .code = "invalid_api_key",
-                                          .message = message,
-                                          .authenticate = true});
+  if (wait)
+    return request_fail_later(r, FAIL_TOO_MANY_FAILURES, wait);
+  return request_fail(r, kind);
 }
 
 static enum step_result token_check(struct request *r) {
@@ -86,18 +85,13 @@ static enum step_result token_check(struct request *r) {
   if (def->access == ACCESS_PUBLIC)
     return STEP_NEXT;
   if (!r->has_token)
-    return unauthorized(r, "This endpoint needs a token: Authorization: Bearer TOKEN.");
+    return unauthorized(r, FAIL_NO_TOKEN);
   if (!r->worker->tokens)
-    return request_fail(
-        r, (struct failure){.status = 503,
-                            .type = "server_error",
-                            .code = "starting",
-                            .message = "The proxy does not know which tokens are good now.",
-                            .retry_after_s = 1});
+    return request_fail(r, FAIL_STARTING_TOKENS);
   const struct token *t =
       token_set_find(r->worker->tokens, r->token_hash, clock_wall() / USEC_PER_S);
   if (!t)
-    return unauthorized(r, "The token is not known here, or no longer valid.");
+    return unauthorized(r, FAIL_UNKNOWN_TOKEN);
   if (!r->token_name.data)
     r->token_name = arena_copy(&r->arena, slice_str(t->name));
   if (may_reach(t, def)) {
@@ -105,11 +99,7 @@ static enum step_result token_check(struct request *r) {
       r->meter = meter_ref(t->meter);
     return STEP_NEXT;
   }
-  cell_add(&r->worker->cell->forbidden, 1);
-  return request_fail(r, (struct failure){.status = 403,
-                                          .type = "invalid_request_error",
-                                          .code = "access_denied",
-                                          .message = "This token may not reach this endpoint."});
+  return request_fail(r, FAIL_TOKEN_DENIED);
 }
 
 enum step_result access_check(struct request *r) {
@@ -118,13 +108,8 @@ enum step_result access_check(struct request *r) {
   return token_check(r);
 }
 
-static const char *joined(struct request *r, char *const *words, const char *otherwise) {
-  if (!words || !words[0])
-    return otherwise;
-  const char *text = words[0];
-  for (words++; *words; words++)
-    text = request_text(r, "%s, %s", text, *words);
-  return text;
+static struct slice listed(struct request *r, char *const *words, struct slice otherwise) {
+  return words && words[0] ? request_list(r, words) : otherwise;
 }
 
 /* A preflight never carries a token (Fetch, 3.2.2). */
@@ -146,11 +131,9 @@ static enum step_result answer_preflight(struct request *r) {
   enum err e = answer_cors_fields(r, &h);
   if (!e)
     e = http_head_add(&h, SLICE("access-control-allow-methods"),
-                      slice_str(joined(r, cors->methods, "GET, POST, OPTIONS")));
+                      listed(r, cors->methods, SLICE("GET, POST, OPTIONS")));
   if (!e && (asked.len || cors->headers))
-    e = http_head_add(&h, SLICE("access-control-allow-headers"),
-                      cors->headers && cors->headers[0] ? slice_str(joined(r, cors->headers, ""))
-                                                        : asked);
+    e = http_head_add(&h, SLICE("access-control-allow-headers"), listed(r, cors->headers, asked));
   if (!e && cors->max_age_s)
     e = http_head_add(&h, SLICE("access-control-max-age"),
                       slice_str(request_text(r, "%lld", (long long)cors->max_age_s)));
@@ -158,10 +141,9 @@ static enum step_result answer_preflight(struct request *r) {
     e = http_head_add(&h, SLICE("x-request-id"), r->id);
   r->response_started = true;
   r->ending = END_OWN_ANSWER;
-  if (e)
-    r->client_ops->abort(r);
-  else
-    r->client_ops->answer(r, &h, SLICE_NONE);
+  assert(!e); /* there is room for all of them */
+  (void)e;
+  r->client_ops->answer(r, &h, SLICE_NONE);
   return STEP_DONE;
 }
 

@@ -3,17 +3,6 @@
 #include "proxy/request/worker.h"
 #include "proxy/steps/steps.h"
 
-/* The replica has no part in it. */
-static enum step_result starved(struct request *r) {
-  cell_add(&r->worker->cell->connections_missed, 1);
-  return request_fail(
-      r, (struct failure){.status = 503,
-                          .type = "server_error",
-                          .code = "overloaded",
-                          .message = "The proxy has no connection left to reach a model server.",
-                          .retry_after_s = 1});
-}
-
 static void connect_cancel(struct request *r) {
   if (r->lease)
     r->replica_ops->cancel(r);
@@ -23,10 +12,10 @@ enum step_result step_connect(struct request *r) {
   if (!r->lease) {
     r->connect_began_us = loop_now(r->worker->loop);
     enum err e = pool_lease(r);
-    if (e == ERR_LIMIT || e == ERR_MEMORY)
-      return starved(r);
+    if (e == ERR_LIMIT || e == ERR_MEMORY) /* the replica has no part in it */
+      return request_fail(r, FAIL_NO_CONNECTION);
     if (e) {
-      request_replica_lost(r, "The model server cannot be reached.", true);
+      request_replica_lost(r, FAIL_REPLICA_UNREACHED, true);
       return STEP_WAIT;
     }
   }

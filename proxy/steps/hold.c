@@ -9,12 +9,24 @@
 #include "proxy/request/worker.h"
 #include "proxy/steps/access.h"
 #include "proxy/steps/balance.h"
-#include "proxy/steps/hold_answers.h"
 #include "proxy/steps/hold_ticket.h"
 #include "proxy/steps/pace.h"
 #include "proxy/steps/steps.h"
 
-enum { RETRY_FIRST_US = 50 * 1000, RETRY_MOST_US = 1000 * 1000 };
+enum {
+  RETRY_FIRST_US = 50 * 1000,
+  RETRY_MOST_US = 1000 * 1000,
+  COLD_START_UNKNOWN_US = 5 * 1000 * 1000,
+  COLD_START_MOST_US = 60 * 1000 * 1000, /* for Retry-After */
+};
+
+/* When to come back is learned from past cold starts. */
+static enum step_result not_ready(struct request *r, enum failure_kind kind) {
+  usec_t wait = r->endpoint->cold_start_ms * 1000;
+  if (wait <= 0)
+    wait = COLD_START_UNKNOWN_US;
+  return request_fail_later(r, kind, wait < COLD_START_MOST_US ? wait : COLD_START_MOST_US);
+}
 
 /* Whole seconds from 1; more than hold_max_s is clamped to it. */
 static enum step_result read_timeout(struct request *r) {
@@ -26,11 +38,11 @@ static enum step_result read_timeout(struct request *r) {
   for (size_t i = 0; i < f->value.len; i++)
     digits = digits && f->value.data[i] >= '0' && f->value.data[i] <= '9';
   if (!digits)
-    return hold_bad_timeout(r);
+    return request_fail(r, FAIL_WAIT_HEADER);
   if (!slice_decimal(f->value, &seconds)) /* digits, but too many of them */
     seconds = r->worker->config->hold_max_s;
   if (seconds < 1)
-    return hold_bad_timeout(r);
+    return request_fail(r, FAIL_WAIT_HEADER);
   if (seconds > r->worker->config->hold_max_s)
     seconds = r->worker->config->hold_max_s;
   r->scale_up_s = seconds;
@@ -42,11 +54,11 @@ static enum step_result read_timeout(struct request *r) {
 static enum step_result check_endpoint(struct request *r) {
   struct endpoint *e = r->endpoint;
   if (e->gone)
-    return hold_gone(r);
+    return request_fail(r, FAIL_ENDPOINT_GONE);
   if (e->def->paused || e->state == ENDPOINT_PAUSED)
-    return hold_paused(r);
+    return request_fail(r, FAIL_PAUSED);
   if (e->state == ENDPOINT_FAILED && e->ready_count == 0)
-    return hold_failed(r);
+    return request_fail(r, FAIL_ENDPOINT_FAILED);
   return STEP_NEXT;
 }
 
@@ -74,10 +86,10 @@ static enum step_result queue_up(struct request *r) {
   }
   account_pending(r);
   enum err err = hold_ticket_queue(r, until);
-  if (err == ERR_LIMIT)
-    return e->ready_count ? hold_too_many(r) : hold_full(r);
+  if (err == ERR_LIMIT && e->ready_count)
+    return request_fail(r, FAIL_QUEUE_FULL);
   if (err)
-    return hold_full(r);
+    return not_ready(r, FAIL_HOLD_FULL);
   if (e->ready_count && r->worker->process->shares) /* our share of the places may grow */
     r->worker->process->wanted(r->worker->process, e->shared);
   return STEP_WAIT;
@@ -93,7 +105,7 @@ static enum step_result turn_away(struct request *r) {
       hold_ticket_pace(r, w->config->pace_s * USEC_PER_S) != OK) {
     account_pending(r);
     w->process->wanted(w->process, r->endpoint->shared);
-    return hold_scaling_up(r);
+    return not_ready(r, FAIL_SCALING_UP);
   }
   cell_add(&w->cell->paced, 1);
   return STEP_WAIT;
@@ -122,7 +134,7 @@ static enum step_result wait_before_retry(struct request *r) {
   usec_t pause = (usec_t)RETRY_FIRST_US << (r->attempts < 5 ? r->attempts - 1 : 4);
   r->retries++;
   if (hold_ticket_retry(r, pause < RETRY_MOST_US ? pause : RETRY_MOST_US) != OK)
-    return hold_full(r);
+    return not_ready(r, FAIL_HOLD_FULL);
   return STEP_WAIT;
 }
 
@@ -144,8 +156,10 @@ static enum step_result look_again_queued(struct request *r, struct hold_ticket 
   if (t->expired && !extend(r, t)) {
     bool full = r->endpoint->ready_count > 0;
     hold_ticket_drop(r);
+    enum step_result result =
+        full ? request_fail(r, FAIL_BUSY) : not_ready(r, FAIL_SCALE_UP_TIMEOUT);
     r->ending = END_TIMEOUT;
-    return full ? hold_queue_timeout(r) : hold_timeout(r);
+    return result;
   }
   t->expired = false;
   hold_ticket_want(r);
@@ -157,7 +171,7 @@ static enum step_result look_again_paced(struct request *r, struct hold_ticket *
   if (!expired && r->endpoint->ready_count == 0)
     return STEP_WAIT;
   hold_ticket_drop(r);
-  return r->endpoint->ready_count ? arrive(r) : hold_scaling_up(r);
+  return r->endpoint->ready_count ? arrive(r) : not_ready(r, FAIL_SCALING_UP);
 }
 
 static enum step_result look_again(struct request *r) {

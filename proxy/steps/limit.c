@@ -11,23 +11,13 @@ static enum step_result check_token(struct request *r) {
     r->metered = r->meter != NULL;
     return STEP_NEXT;
   }
-  cell_add(&r->worker->cell->limited, 1);
-  return request_fail(
-      r, (struct failure){.status = 429,
-                          .type = "rate_limit_error",
-                          .code = "rate_limit_exceeded",
-                          .message = "This token has too many requests at once, or per second.",
-                          .retry_after_s = (retry_us + USEC_PER_S - 1) / USEC_PER_S});
+  return request_fail_later(r, FAIL_TOKEN_LIMIT, retry_us);
 }
 
 static enum step_result check_tunnel(struct request *r) {
   if (r->endpoint->def->protocol == ENDPOINT_HTTP1)
     return STEP_NEXT;
-  return request_fail(
-      r, (struct failure){.status = 501,
-                          .type = "invalid_request_error",
-                          .code = "websocket_not_supported",
-                          .message = "This endpoint is reached over HTTP/2: no WebSocket there."});
+  return request_fail(r, FAIL_WEBSOCKET);
 }
 
 static enum step_result check_body(struct request *r) {
@@ -40,15 +30,8 @@ static enum step_result check_body(struct request *r) {
   int64_t known = r->head.content_length;
   if ((int64_t)r->request_pipe.total > known)
     known = (int64_t)r->request_pipe.total;
-  if (known <= r->body_limit_bytes)
-    return STEP_NEXT;
-  cell_add(&r->worker->cell->limited, 1);
-  return request_fail(
-      r, (struct failure){.status = 413,
-                          .type = "invalid_request_error",
-                          .code = "body_too_large",
-                          .message = request_text(r, "The request body is larger than %lld bytes.",
-                                                  (long long)r->body_limit_bytes)});
+  return known <= r->body_limit_bytes ? STEP_NEXT
+                                      : request_fail_beyond(r, FAIL_BODY_SIZE, r->body_limit_bytes);
 }
 
 enum step_result step_limit(struct request *r) {

@@ -67,10 +67,7 @@ bool step_rewrite(struct request *r) {
   if (!e)
     e = answer_cors_fields(r, h);
   if (e)
-    request_fail(r, (struct failure){.status = 502,
-                                     .type = "server_error",
-                                     .code = "replica_failed",
-                                     .message = "The model server's answer has too many fields."});
+    request_fail(r, FAIL_REPLICA_FIELDS);
   return !e;
 }
 

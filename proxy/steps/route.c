@@ -3,7 +3,6 @@
 
 #include "proxy/request/fleet.h"
 #include "proxy/request/worker.h"
-#include "proxy/steps/route.h"
 #include "proxy/steps/steps.h"
 
 /* Lower case, without port and without the dot of an absolute name. */
@@ -29,35 +28,19 @@ static struct slice path_of(const struct request *r) {
   return query ? slice_of(target.data, (size_t)(query - target.data)) : target;
 }
 
-enum step_result route_starting(struct request *r) {
-  return request_fail(r, (struct failure){.status = 503,
-                                          .type = "server_error",
-                                          .code = "starting",
-                                          .message = "The proxy does not know its endpoints yet.",
-                                          .retry_after_s = 1});
-}
-
 enum step_result step_route(struct request *r) {
   r->host = host_of(r);
   r->path = path_of(r);
   if (!r->host.data && r->head.authority.len)
-    return request_fail(r, (struct failure){.status = 503,
-                                            .type = "server_error",
-                                            .code = "overloaded",
-                                            .message = "The proxy has no memory left."});
+    return request_fail(r, FAIL_NO_MEMORY);
   r->by_model = fleet_by_model(&r->worker->fleet, r->host);
   if (r->by_model)
     return STEP_NEXT;
   struct endpoint *e = fleet_route(&r->worker->fleet, r->host, r->path, &r->strip);
-  if (!e && !r->worker->fleet_known)
-    return route_starting(r);
-  if (!e) {
-    cell_add(&r->worker->cell->unknown_host, 1);
-    return request_fail(r, (struct failure){.status = 404,
-                                            .type = "invalid_request_error",
-                                            .code = "endpoint_not_found",
-                                            .message = "No endpoint answers at this URL."});
-  }
+  if (!e && !r->worker->fleet_known) /* then nobody can say that it does not exist */
+    return request_fail(r, FAIL_STARTING_ENDPOINTS);
+  if (!e)
+    return request_fail(r, FAIL_NO_ENDPOINT);
   r->endpoint = endpoint_ref(e);
   return STEP_NEXT;
 }

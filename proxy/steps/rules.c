@@ -63,11 +63,6 @@ enum step_result rules_check(struct request *r) {
   enum access_rule rule = broken(r);
   if (rule == ACCESS_RULES)
     return STEP_NEXT;
-  cell_add(&r->worker->cell->forbidden, 1);
   cell_add(&r->worker->cell->denied[rule], 1);
-  return request_fail(r,
-                      (struct failure){.status = 403,
-                                       .type = "invalid_request_error",
-                                       .code = "access_denied",
-                                       .message = "This endpoint may not be reached from here."});
+  return request_fail(r, FAIL_RULE_DENIED);
 }

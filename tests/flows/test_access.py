@@ -67,6 +67,19 @@ def test_cors(start):
     assert "access-control-allow-origin" not in h.call(token="hr_mine", Origin="https://evil.example").headers
 
 
+def test_long_cors_lists_are_whole(start):
+    names = {kind: [f"X-{kind}-{n:0>30}" for n in range(60)] for kind in ("Methods", "Headers", "Expose")}
+    h = start.headrace({"ep": start.engine().endpoint(cors={"origins": ["*"], **{k.lower(): v for k, v in names.items()}})})
+    for call in (h.call, h.http2().call):
+        asked = {"Origin": "https://app.example", "Access_Control_Request_Method": "POST"}
+        preflight, answer = call(method="OPTIONS", body=None, **asked), call(Origin="https://app.example")
+        assert (preflight.status, answer.status) == (204, 200)
+        assert preflight.headers["access-control-allow-methods"] == ", ".join(names["Methods"])
+        assert preflight.headers["access-control-allow-headers"] == ", ".join(names["Headers"])
+        assert preflight.headers["access-control-expose-headers"] == ", ".join(names["Expose"])
+        assert answer.headers["access-control-expose-headers"] == ", ".join(names["Expose"])
+
+
 def test_a_token_that_cannot_be_kept_as_asked_is_not_made(start):
     h = start.headrace({"ep": {"access": "authenticated", "driver": "process", "process": {"command": ["sleep", "1000"]}}})
     for option, values in {"--rate": ("inf", "nan", "1e400", "10x", "0"), "--concurrency": ("4x", "0.5", "-1", ""),

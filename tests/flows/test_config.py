@@ -73,6 +73,15 @@ def test_generated_pages_are_not_stale(command, path):
     assert subprocess.run([HEADRACE, command], capture_output=True, text=True).stdout == (ROOT / path).read_text()
 
 
+def test_the_table_of_answers_is_not_stale():
+    table = subprocess.run([HEADRACE, "answers"], capture_output=True, text=True, check=True).stdout
+    section = (ROOT / "docs/operating.md").read_text().split("## What clients are told")[1].split("\n## ")[0]
+    assert "".join(line for line in section.splitlines(True) if line.startswith("|")) == table
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert len(rows) > 40 and all(len(row) == 4 and all(row) for row in rows)
+    assert [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)
+
+
 def test_the_schema_accepts_and_names_what_the_rows_do():
     schema = json.loads(subprocess.run([HEADRACE, "schema"], capture_output=True, text=True).stdout)
     assert schema["properties"]["workers"]["maximum"] == 256 and not schema["additionalProperties"]

@@ -1,5 +1,6 @@
 """Faults of replicas and of the log's disk: what the client sees of each, exactly, by either protocol."""
 import contextlib
+import http.client
 import json
 import os
 import resource
@@ -271,6 +272,21 @@ def test_failures_in_a_row_eject_a_replica_until_one_request_finds_it_well(start
     eventually(lambda: h.call().status == 200 and metric(h, "headrace_replica_ejected") == 0)
     before = bad.requests
     assert [h.call().status for _ in range(10)] == [200] * 10 and bad.requests - before == 5
+
+
+def test_what_each_replica_was_given_and_failed_at_is_counted(start, replica):
+    never = threading.Event()
+    answers = {1: OK.replace(b"Content", b"Connection: close\r\nContent"), 2: b"", 3: OK.replace(b"h: 2", b"h: 3")}
+    r = replica(lambda n: (answers[n], False) if n in answers else (never.wait(DEADLINE_S) and OK, True))
+    h = start.headrace({"ep": static(r, head_timeout_s=1)}, workers=2)
+    counts = lambda: (metric(h, "headrace_replica_requests_total"), metric(h, "headrace_replica_failures_total"))
+    assert h.call().status == 200 and counts() == (1, 0)
+    assert h.call().code == "replica_failed" and counts() == (2, 1)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        h.call()
+    assert counts() == (3, 2)
+    assert h.call().code == "replica_timeout" and counts() == (4, 3)
+    never.set()
 
 
 def test_4xx_ejects_nobody_and_the_last_one_stays(start, replica):

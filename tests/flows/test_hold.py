@@ -127,6 +127,16 @@ def test_a_busy_endpoint_queues_then_says_429(start):
     link.close()
     h.quiet("ep")
     assert h.call().status == 200
+    eventually(lambda: [line["ended"] for line in h.log() if line.get("error") == "endpoint_busy"] == ["timeout"])
+
+
+def test_who_waited_in_vain_is_counted_as_a_timeout(start):
+    h = start.headrace({"ep": process_endpoint("--load-ms", 60000, log_directory=start.directory)})
+    assert h.call(X_Scale_Up_Timeout="1").code == "scale_up_timeout"
+    assert eventually(h.log)[0]["ended"] == "timeout"
+    text = h.admin("/metrics")[1]
+    assert 'headrace_endings_total{endpoint="ep",ending="timeout"} 1\n' in text
+    assert 'headrace_endings_total{endpoint="ep",ending="own_answer"} 0\n' in text
 
 
 def test_a_woken_replica_that_refuses_costs_its_waiters_nothing(start):

@@ -1,5 +1,6 @@
 """HTTP/1.1 and HTTP/2 at the edge: framing, forwarding, and what is refused."""
 import json
+import re
 import socket
 import threading
 from pathlib import Path
@@ -146,10 +147,13 @@ def test_bad_requests_get_their_exact_answer(edge, data, status, code):
 
 def test_a_body_over_its_limit_is_refused(start):
     h = start.headrace({"ep": start.engine().endpoint(body_limit_bytes=1000)})
+    limited = lambda: int(re.search(r"^headrace_limited_total (\d+)$", h.admin("/metrics")[1], re.M)[1])
     assert h.call(body=b"x" * 1001).code == "body_too_large"
     assert h.http2().call(body=b"x" * 1001).status == 413
+    assert limited() == 2
     chunked = b"POST /echo HTTP/1.1\r\nHost: ep.localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"190\r\n" + b"x" * 400 + b"\r\n"
     assert b" 413 " in h.raw(chunked + b"190\r\n" + b"x" * 400 + b"\r\n190\r\n" + b"x" * 400 + b"\r\n0\r\n\r\n")
+    assert limited() == 3
 
 
 def test_a_connection_survives_an_early_answer(edge):

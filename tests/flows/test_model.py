@@ -1,5 +1,6 @@
 """Routing by the model that a body names."""
 import json
+import re
 import threading
 
 import pytest
@@ -20,6 +21,10 @@ def api(start):
                        tokens=[("t", "hr_t", "--owner", "me")], model_routing={"hosts": [HOST], "body_limit_bytes": 262144},
                        replica={"pipe_limit_bytes": 65536})
     return h, engines
+
+
+def limited(h):
+    return int(re.search(r"^headrace_limited_total (\d+)$", h.admin("/metrics")[1], re.M)[1])
 
 
 def last(engine):
@@ -58,8 +63,11 @@ def test_errors_are_those_of_the_api(api):
             answer = call(body=bad)
             assert (answer.status, answer.code) == (400, "model_missing"), bad
         assert call(method="GET", path="/v1/models", body=None).code == "model_missing"
+        before = limited(h)
         answer = call(body=body("org/small-1", padding="x" * 300000))
         assert (answer.status, answer.code) == (413, "body_too_large")
+        assert answer.error["message"] == 'The body has no "model" within its first 262144 bytes.'
+        assert limited(h) == before + 1
         assert call(body=body("org/small-1")).status == 200
 
 

@@ -65,8 +65,7 @@ static enum step_result step_answer(struct request *r) {
   if (r->relaying || slice_starts(r->head.target, SLICE("/wait")))
     return STEP_WAIT;
   if (slice_starts(r->head.target, SLICE("/fail")))
-    return request_fail(r,
-                        (struct failure){.status = 503, .type = "t", .code = "c", .message = "m"});
+    return request_fail(r, FAIL_NO_MEMORY);
   http_head_init(&h, fields, 8);
   h.status = 200;
   h.framing = HTTP_CHUNKED;
