@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import HEADRACE, Stranger, eventually, free_port, process_endpoint
 from test_fleet import knows
-from test_reload import change
+from test_reload import Load, change, reload
 from test_upgrade import fleet
 
 
@@ -166,3 +166,62 @@ def test_what_an_adopted_server_leaves_behind_is_killed(start):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(left[0]), signal.SIGKILL)
+
+
+def records(redis, name="ep"):
+    """Replica -> its record in the store."""
+    words = redis.cli("hgetall", f"headrace:replicas:{{{name}}}").splitlines()
+    return {replica: json.loads(text) for replica, text in zip(words[::2], words[1::2])}
+
+
+def replaced(redis, pid, name="ep"):
+    """Another server stands in this one's place; returns its pid."""
+    eventually(lambda: not lives(pid) and len(records(redis, name)) == 1)
+    (record,) = records(redis, name).values()
+    assert record["state"] == "ready"
+    return int(record["handle"].split(":")[0])
+
+
+def test_a_process_that_changed_is_replaced_without_a_gap(start):
+    redis = start.redis()
+    h = start.role("run", redis, {"short": always(start)})
+    eventually(lambda: h.call(host="short.localhost").status == 200)
+    load, (old,) = Load(h, False), servers(redis, "short")
+    for edit in lambda p: p["command"].extend(["--model", "newer"]), lambda p: p.update(environment={"MODEL": "newer"}):
+        change(h, lambda c: edit(c["endpoints"]["short"]["process"]))
+        upgraded(h)
+        old = replaced(redis, old, "short")
+    upgraded(h)
+    reload(h)
+    assert servers(redis, "short") == [old] and lives(old)  # nothing was different
+    load.end()
+
+
+def test_another_driver_is_taken_by_an_upgrade(start):
+    redis, engine = start.redis(), start.engine("--rate", 0)
+    h = both_roles(start, redis, {"ep": always(start)})
+    (old,) = servers(redis)
+    change(h, lambda c: c["endpoints"].update(ep=engine.endpoint()))
+    upgraded(h)
+    eventually(lambda: not lives(old) and [r["address"] for r in records(redis).values()] == [f"127.0.0.1:{engine.port}"])
+    change(h, lambda c: c["endpoints"].update(ep=always(start)))
+    upgraded(h)
+    eventually(lambda: [bool(r["handle"]) for r in records(redis).values()] == [True] and h.status("ep")["state"] == "running")
+
+
+def test_a_server_whose_making_nobody_has_noted_is_believed_to_fit(start):
+    """As older programs left them; from then on it is noted."""
+    redis = start.redis()
+    first = start.role("scheduler", redis, {"ep": always(start)})
+    eventually(lambda: "is ready at" in first.errors())
+    first.kill()
+    ((replica, record),) = records(redis).items()
+    del record["made"]
+    redis.cli("hset", "headrace:replicas:{ep}", replica, json.dumps(record))
+    second = start.role("scheduler", redis, {"ep": always(start, "--model", "newer")})
+    eventually(lambda: replica in records(redis) and records(redis)[replica].get("made"))
+    (pid,) = servers(redis)
+    second.kill()
+    start.role("scheduler", redis, {"ep": always(start, "--model", "newest")})
+    assert lives(pid)
+    replaced(redis, pid)
