@@ -423,6 +423,10 @@ enum err edge_reopen_log(struct edge *e, struct buf *why) {
   return err;
 }
 
+bool edge_log_moved(const struct edge *e) {
+  return log_file_moved(e->config->log.access, e->log_fd);
+}
+
 static void look_whether_stopped(struct timer *t) {
   struct edge *e = container_of(t, struct edge, stop_timer);
   if (atomic_load(&e->process.running) == 0)

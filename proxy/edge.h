@@ -42,6 +42,8 @@ void edge_own_files(struct edge *e, bool own);
 /* Opens the access log's file again, which has been renamed perhaps. On error it stays with the one
  * that is open. */
 enum err edge_reopen_log(struct edge *e, struct buf *why) MUST_CHECK;
+/* Whether another file has taken its place. */
+bool edge_log_moved(const struct edge *e);
 /* Lets requests end, then `done` from the loop; with `now` they are cut off. May be called again
  * to hurry. */
 void edge_stop(struct edge *e, bool now, void (*done)(void *user), void *user);

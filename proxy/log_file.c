@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -24,6 +25,14 @@ enum err log_file_open(const char *path, int *fd, struct buf *why) {
     return OK;
   buf_printf(why, "log.access: %s cannot be opened: %s", path, strerror(errno));
   return ERR_IO;
+}
+
+bool log_file_moved(const char *path, int fd) {
+  struct stat there, own;
+  if (!path || !*path || strcmp(path, "-") == 0)
+    return false;
+  return stat(path, &there) == 0 && fstat(fd, &own) == 0 &&
+         (there.st_dev != own.st_dev || there.st_ino != own.st_ino);
 }
 
 void log_file_replace(int fd, int other) {

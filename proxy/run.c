@@ -86,8 +86,11 @@ static void watchdog(struct timer *t) {
 static void before_left(evutil_socket_t fd, short what, void *user) {
   struct process_parts *p = user;
   char byte;
-  if (recv(fd, &byte, 1, 0) < 0 && (errno == EAGAIN || errno == EINTR))
+  ssize_t n = recv(fd, &byte, 1, 0);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return;
+  if (n > 0) /* it has left us all of its files */
+    handed_remove_files(p->handed);
   admin_own_file(p->admin);
   if (p->edge) {
     edge_own_files(p->edge, true);
@@ -200,7 +203,7 @@ static enum err parts_open(struct process_parts *p, struct buf *why) {
 
 static void parts_close(struct process_parts *p) {
   struct timer *const timers[] = {&p->greet_timer, &p->hurry_timer, &p->leave_timer,
-                                  &p->watchdog_timer};
+                                  &p->watchdog_timer, &p->log_timer};
   for (size_t i = 0; p->loop && i < sizeof timers / sizeof(*timers); i++)
     timer_cancel(p->loop, timers[i]); /* what is closed may take turns of the loop */
   upgrade_free(p->upgrade);
@@ -232,6 +235,7 @@ int run(const char *config_path, enum run_roles roles) {
   timer_init(&p.greet_timer, greet);
   timer_init(&p.leave_timer, leave_late);
   timer_init(&p.watchdog_timer, watchdog);
+  timer_init(&p.log_timer, log_follow);
   list_init(&p.watch.node);
   upgrade_know_program();
   notify_take();
@@ -244,5 +248,5 @@ int run(const char *config_path, enum run_roles roles) {
     loop_run(p.loop);
   buf_free(&why);
   parts_close(&p);
-  return e ? 1 : 0;
+  return e || p.deserted ? 1 : 0;
 }

@@ -15,7 +15,7 @@
 #include "proxy/upgrade.h"
 #include "scheduler/scheduler.h"
 
-enum { LEAVE_MOST_S = 2 };
+enum { LEAVE_MOST_S = 2, LOG_LOOK_US = 250 * 1000 };
 
 /* From the edge to the scheduler to the store: each ends when the one before is done. */
 static void store_left(void *user, enum err e) {
@@ -70,12 +70,16 @@ static void stop(struct process_parts *p, bool now) {
 
 void stop_asked(evutil_socket_t fd, short what, void *user) {
   struct process_parts *p = user;
-  bool now = p->stopping;
-  notify_say("STOPPING=1");
-  p->upgrade = upgrade_free(p->upgrade);
+  bool now = p->told;
+  p->told = true;
   log_line("headrace", now ? "stopping at once" : "stopping: requests may end; again to hurry");
-  if (p->edge || !now)
-    stop(p, now);
+  if (!p->stopping) {
+    notify_say("STOPPING=1");
+    p->upgrade = upgrade_free(p->upgrade);
+    stop(p, false);
+  } else if (now && p->edge) {
+    stop(p, true);
+  }
 }
 
 static void log_lines(const char *who, const char *text) {
@@ -161,14 +165,26 @@ void reload_asked(evutil_socket_t fd, short what, void *user) {
   buf_free(&why);
 }
 
-void reopen_asked(evutil_socket_t fd, short what, void *user) {
-  struct process_parts *p = user;
+static void log_reopen(struct process_parts *p) {
   struct buf why = BUF_INIT(4096);
   if (p->edge && edge_reopen_log(p->edge, &why) != OK)
     log_lines("headrace", why.data ? why.data : "out of memory");
   else
     log_line("headrace", "the access log was opened again");
   buf_free(&why);
+}
+
+void reopen_asked(evutil_socket_t fd, short what, void *user) {
+  log_reopen(user);
+}
+
+/* Who rotates logs knows of the process only that serves by now. */
+void log_follow(struct timer *t) {
+  struct process_parts *p = container_of(t, struct process_parts, log_timer);
+  if (edge_log_moved(p->edge))
+    log_reopen(p);
+  if (timer_set(p->loop, t, loop_now(p->loop) + LOG_LOOK_US) != OK)
+    log_line("headrace", "out of memory: the access log's file is not looked for any more");
 }
 
 /* The new process has the doors; who is here may end. */
@@ -188,6 +204,26 @@ static void new_ready(void *user, pid_t pid, const char *id) {
   upgrade_answer(p->upgrade);
   p->scheduler_stops = p->scheduler != NULL;
   stop(p, false);
+  if (p->edge)
+    log_follow(&p->log_timer);
+}
+
+/* Nobody has the doors any more, and a service manager starts another process only when this one is
+ * gone, too. One that was told to stop is to stay away. */
+static void new_left(void *user, pid_t pid, bool in_order) {
+  struct process_parts *p = user;
+  char text[256];
+  p->upgrade = upgrade_free(p->upgrade);
+  if (in_order || p->told)
+    return;
+  p->deserted = true;
+  snprintf(text, sizeof text,
+           "the new process %d has died, and nobody serves: stopping at once, so that another one "
+           "can be started",
+           (int)pid);
+  log_line("headrace", text);
+  if (p->edge)
+    stop(p, true);
 }
 
 static void new_ended(void *user, pid_t pid, const char *why) {
@@ -213,21 +249,32 @@ static const char *upgrade_refusal(const struct process_parts *p) {
   return NULL;
 }
 
+static bool fit(const struct handed_list *sockets, struct buf *why) {
+  if (sockets->left_out)
+    buf_printf(why,
+               "%d sockets listen here (one a worker and listener), and %d can be handed over; set "
+               "fewer workers or listeners, or stop this process and start another",
+               sockets->count + sockets->left_out, HANDED_MAX);
+  return sockets->left_out == 0;
+}
+
 void upgrade_asked(evutil_socket_t fd, short what, void *user) {
   struct process_parts *p = user;
-  static const struct upgrade_events events = {.ready = new_ready, .ended = new_ended};
+  static const struct upgrade_events events = {
+      .ready = new_ready, .ended = new_ended, .left = new_left};
   static const char *const names[] = {
       [RUN_PROXY] = "proxy", [RUN_SCHEDULER] = "scheduler", [RUN_BOTH] = "run"};
   const char *const arguments[] = {names[p->roles], "-c", p->config_path, NULL};
   static struct handed_list sockets;
   struct buf text = BUF_INIT(4096);
   const char *refusal = upgrade_refusal(p);
-  sockets.count = 0;
+  sockets.count = sockets.left_out = 0;
   if (!refusal) {
     admin_sockets(p->admin, &sockets);
     if (p->edge)
       edge_sockets(p->edge, &sockets);
-    if (upgrade_start(p->loop, arguments, &sockets, &events, p, &p->upgrade, &text) != OK)
+    if (!fit(&sockets, &text) ||
+        upgrade_start(p->loop, arguments, &sockets, &events, p, &p->upgrade, &text) != OK)
       refusal = text.data ? text.data : "out of memory";
   }
   char line[1024] = "a new process is getting ready to take over";

@@ -39,8 +39,10 @@ struct process_parts {
   struct upgrade *upgrade; /* while another process is getting ready */
   struct report_reloads reloads;
   struct event *term, *interrupt, *hangup, *reopen, *user2;
-  struct timer hurry_timer, greet_timer, leave_timer, watchdog_timer;
-  bool stopping, edge_stopped;
+  struct timer hurry_timer, greet_timer, leave_timer, watchdog_timer, log_timer;
+  bool stopping, edge_stopped; /* stopping: it was told so, or has left its place to another */
+  bool told;                   /* by a signal */
+  bool deserted;               /* who took its place has died */
   bool scheduler_stops, scheduler_stopped; /* it may stop before the edge has */
   bool was_up, was_down;
 };
@@ -59,6 +61,8 @@ void reload_asked(evutil_socket_t fd, short what, void *user);
 void reopen_asked(evutil_socket_t fd, short what, void *user);
 void upgrade_asked(evutil_socket_t fd, short what, void *user);
 bool reload(void *user, struct buf *why);
-/* Timers: running requests have had their time; and so has the farewell to the store. */
+/* Timers: running requests have had their time; and so has the farewell to the store; the access
+ * log of a process that has left its place is looked after. */
 void hurry(struct timer *t);
 void leave_late(struct timer *t);
+void log_follow(struct timer *t);

@@ -69,7 +69,10 @@ static void process_exited(evutil_socket_t fd, short what, void *user) {
   event_del(u->exited);
   event_del(u->said);
   timer_cancel(u->loop, &u->late_timer);
-  u->events->ended(u->user, pid, u->why ? u->why : "it has ended; its standard error says why");
+  if (u->answered)
+    u->events->left(u->user, pid, info.si_code == CLD_EXITED && info.si_status == 0);
+  else
+    u->events->ended(u->user, pid, u->why ? u->why : "it has ended; its standard error says why");
 }
 
 static void late(struct timer *t) {
@@ -92,7 +95,6 @@ void upgrade_answer(struct upgrade *u) {
   ssize_t n = send(u->fd, "1", 1, MSG_NOSIGNAL);
   (void)n; /* the end, which follows, says the same */
   u->answered = true;
-  event_del(u->exited); /* nobody's business any more */
   timer_cancel(u->loop, &u->late_timer);
 }
 

@@ -24,6 +24,8 @@ struct upgrade_events {
   void (*ready)(void *user, pid_t pid, const char *id);
   /* It has ended, and did not take over; *why says why. */
   void (*ended)(void *user, pid_t pid, const char *why);
+  /* It has ended after it had taken over; in order: told to, and not by an accident. */
+  void (*left)(void *user, pid_t pid, bool in_order);
 };
 
 /* Before anything else: by which path the program was started. */
@@ -32,7 +34,8 @@ void upgrade_know_program(void);
 enum err upgrade_start(struct loop *loop, const char *const *arguments,
                        const struct handed_list *sockets, const struct upgrade_events *events,
                        void *user, struct upgrade **out, struct buf *why) MUST_CHECK;
-/* The place is its own from now on: it is let go of with upgrade_free. */
+/* The place is its own from now on. It is followed still, since it is our child; upgrade_free lets
+ * go of it. */
 void upgrade_answer(struct upgrade *u);
 /* It is told to stop; `ended` follows. `why` is static. */
 void upgrade_give_up(struct upgrade *u, const char *why);

@@ -4,6 +4,7 @@
 #include "lib/fleet/endpoint_rows.h"
 #include "lib/option/option.h"
 #include "scheduler/endpoint.h"
+#include "scheduler/made.h"
 
 /* The place of an address in a definition; -1 when it is not there. */
 static int index_of(const struct endpoint_def *def, const char *address) {
@@ -14,15 +15,17 @@ static int index_of(const struct endpoint_def *def, const char *address) {
 }
 
 /* Whether this definition would have made the same replica. */
-static bool fits(struct scheduled_replica *r, const struct endpoint_def *def) {
-  if (r->def->driver != def->driver)
+static bool fits(const struct scheduled_replica *r, const struct endpoint_def *def) {
+  char made[REPLICA_MADE_BYTES];
+  if (r->driver.ops != scheduled_driver(def))
     return false;
-  if (def->driver == ENDPOINT_DRIVER_PROCESS)
-    return option_same(&endpoint_process_table, &r->def->process, &def->process);
-  return index_of(def, r->record.address) >= 0;
+  if (def->driver == ENDPOINT_DRIVER_STATIC)
+    return index_of(def, r->record.address) >= 0;
+  made_of(def, r->owner->all->config, made);
+  return !made[0] || !r->record.made[0] || strcmp(made, r->record.made) == 0;
 }
 
-static void replica_change(struct scheduled_replica *r, struct endpoint_def *def) {
+void scheduled_replica_change(struct scheduled_replica *r, struct endpoint_def *def) {
   r->outdated = !fits(r, def);
   r->driver.index = -1;
   if (r->outdated)
@@ -40,7 +43,7 @@ void scheduled_change(struct scheduled *e, struct endpoint_def *def, usec_t now)
     return;
   e->removed = false;
   for (int i = 0; i < e->replica_count; i++)
-    replica_change(e->replicas[i], def);
+    scheduled_replica_change(e->replicas[i], def);
   endpoint_def_unref(e->def);
   e->def = endpoint_def_ref(def);
   e->failed = false; /* perhaps that was what is mended now */
@@ -59,7 +62,7 @@ void scheduled_remove(struct scheduled *e, usec_t now) {
   if (!e->all->leading)
     return;
   scheduled_say(e, "is no more in the configuration");
-  if (e->def->driver == ENDPOINT_DRIVER_STATIC) /* nobody stops them: who is there stays */
-    while (e->replica_count)
-      scheduled_replica_forget(e->replicas[0]);
+  for (int i = e->replica_count - 1; i >= 0; i--)
+    if (e->replicas[i]->driver.ops == &driver_static) /* nobody stops them: who is there stays */
+      scheduled_replica_forget(e->replicas[i]);
 }

@@ -33,7 +33,7 @@ static enum err static_start(struct driver_replica *r, struct buf *why) {
 }
 
 static bool static_recover(struct driver_replica *r) {
-  for (r->index = 0; r->def->addresses[r->index]; r->index++)
+  for (r->index = 0; r->def->addresses && r->def->addresses[r->index]; r->index++)
     if (strcmp(r->def->addresses[r->index], r->address) == 0)
       return state_new(r) == OK;
   return false;

@@ -7,6 +7,7 @@
 #include "lib/base/buf.h"
 #include "lib/fleet/load.h"
 #include "lib/store/store.h"
+#include "scheduler/made.h"
 #include "scheduler/probe.h"
 
 enum { LOG_TAIL_BYTES = 400, REPLACED_AT_ONCE = 1 };
@@ -180,22 +181,23 @@ static int static_index(const struct scheduled *e) {
   }
 }
 
-static const struct driver_ops *driver_of(const struct endpoint_def *def) {
+const struct driver_ops *scheduled_driver(const struct endpoint_def *def) {
   return def->driver == ENDPOINT_DRIVER_STATIC ? &driver_static : &driver_process;
 }
 
-struct scheduled_replica *scheduled_replica_new(struct scheduled *e, usec_t now) {
+struct scheduled_replica *scheduled_replica_new(struct scheduled *e, struct endpoint_def *def,
+                                                const struct driver_ops *driver, usec_t now) {
   struct scheduled_replica *r =
       e->replica_count < REPLICAS_PER_ENDPOINT_MAX ? calloc(1, sizeof *r) : NULL;
   if (!r)
     return NULL;
   r->owner = e;
-  r->def = endpoint_def_ref(e->def);
+  r->def = endpoint_def_ref(def);
   r->began_us = now;
-  r->driver = (struct driver_replica){.ops = driver_of(e->def),
+  r->driver = (struct driver_replica){.ops = driver,
                                       .loop = e->all->loop,
                                       .config = e->all->config,
-                                      .def = e->def,
+                                      .def = def,
                                       .index = static_index(e),
                                       .id = r->record.id,
                                       .exited = replica_exited};
@@ -204,7 +206,7 @@ struct scheduled_replica *scheduled_replica_new(struct scheduled *e, usec_t now)
 }
 
 static bool replica_start(struct scheduled *e, usec_t now) {
-  struct scheduled_replica *r = scheduled_replica_new(e, now);
+  struct scheduled_replica *r = scheduled_replica_new(e, e->def, scheduled_driver(e->def), now);
   if (!r)
     return false;
   snprintf(r->record.id, sizeof r->record.id, "%s-%d", e->def->name, ++e->serial);
@@ -220,6 +222,7 @@ static bool replica_start(struct scheduled *e, usec_t now) {
   buf_free(&why);
   snprintf(r->record.address, sizeof r->record.address, "%s", r->driver.address);
   snprintf(r->record.handle, sizeof r->record.handle, "%s", r->driver.handle);
+  made_of(r->def, e->all->config, r->record.made);
   scheduled_replica_state(r, REPLICA_STARTING);
   scheduled_say(e, "%s starts at %s", r->record.id, r->record.address);
   return true;

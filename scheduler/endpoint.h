@@ -97,8 +97,11 @@ void scheduled_publish(struct scheduled *e);
 void scheduled_stop(struct scheduled *e);
 void scheduled_explain(const struct scheduled *e, bool json, struct buf *out);
 
-/* For endpoint.c and handover.c: an empty replica, added; NULL when there are too many. */
-struct scheduled_replica *scheduled_replica_new(struct scheduled *e, usec_t now);
+/* For the files of struct scheduled: an empty replica of this definition, of which a reference is
+ * taken, and driver, added; NULL when there are too many. */
+struct scheduled_replica *scheduled_replica_new(struct scheduled *e, struct endpoint_def *def,
+                                                const struct driver_ops *driver, usec_t now);
+const struct driver_ops *scheduled_driver(const struct endpoint_def *def);
 /* Forgets the replica, whatever it does. */
 void scheduled_replica_forget(struct scheduled_replica *r);
 void scheduled_replica_state(struct scheduled_replica *r, enum replica_state state);
@@ -110,6 +113,9 @@ void scheduled_say(struct scheduled *e, const char *format, ...) PRINTF(2, 3);
 /* The definition is another one, of which a reference is taken; or the same as before. Replicas it
  * would not have made serve until new ones are ready. */
 void scheduled_change(struct scheduled *e, struct endpoint_def *def, usec_t now);
+/* One replica goes by this definition from now on, or, if that would not have made it, is outdated.
+ */
+void scheduled_replica_change(struct scheduled_replica *r, struct endpoint_def *def);
 /* It is no more in the configuration. */
 void scheduled_remove(struct scheduled *e, usec_t now);
 

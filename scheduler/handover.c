@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "scheduler/endpoint.h"
+#include "scheduler/made.h"
 
 void scheduled_found(struct scheduled *e, const struct endpoint_record *r) {
   endpoint_record_free(e->found);
@@ -16,12 +17,27 @@ static int serial_of(const char *id) {
   return dash ? atoi(dash + 1) : 0;
 }
 
+/* By which it was started: the definition may have got another one since. */
+static const struct driver_ops *driver_of(const struct replica_record *record) {
+  return record->handle[0] ? &driver_process : &driver_static;
+}
+
+/* Whether our own definition would have made it. Of one that a program started which did not say
+ * from what, this is believed. */
+static void compare(struct scheduled_replica *r, struct scheduled *e) {
+  scheduled_replica_change(r, e->def);
+  if (!r->outdated && !r->record.made[0])
+    made_of(e->def, e->all->config, r->record.made);
+  if (r->outdated)
+    scheduled_say(e, "%s was started from another configuration", r->record.id);
+}
+
 /* One that was being stopped may not have heard of it: that is brought to its end. */
 static void recover(struct scheduled *e, const struct replica_record *record, usec_t now) {
   int serial = serial_of(record->id);
   if (serial > e->serial)
     e->serial = serial;
-  struct scheduled_replica *r = scheduled_replica_new(e, now);
+  struct scheduled_replica *r = scheduled_replica_new(e, e->found->def, driver_of(record), now);
   if (!r)
     return;
   r->record = *record;
@@ -36,6 +52,8 @@ static void recover(struct scheduled *e, const struct replica_record *record, us
     scheduled_replica_forget(r);
   else if (record->state == REPLICA_STOPPED || record->state == REPLICA_FAILED)
     scheduled_replica_stop(r, now);
+  else if (!e->removed)
+    compare(r, e);
 }
 
 static bool is_ours(const struct scheduled *e, const char *id) {
@@ -55,10 +73,12 @@ void scheduled_take_over(struct scheduled *e, usec_t now) {
   if (e->version < e->found->version)
     e->version = e->found->version;
   e->cold_start_ms = e->found->cold_start_ms;
-  bool left = e->removed && e->def->driver == ENDPOINT_DRIVER_STATIC; /* nobody stops them */
-  for (int i = 0; !left && i < e->found->replica_count; i++)
-    if (!is_ours(e, e->found->replicas[i].id))
-      recover(e, &e->found->replicas[i], now);
+  for (int i = 0; i < e->found->replica_count; i++) {
+    const struct replica_record *record = &e->found->replicas[i];
+    bool left = e->removed && driver_of(record) == &driver_static; /* nobody stops them */
+    if (!left && !is_ours(e, record->id))
+      recover(e, record, now);
+  }
   int alive = 0;
   for (int i = 0; i < e->replica_count; i++)
     alive += e->replicas[i]->record.state != REPLICA_DRAINING && !e->replicas[i]->stopping;

@@ -13,7 +13,11 @@
 
 struct buf;
 
-enum { ENDPOINT_NAME_BYTES_MAX = 63 /* a DNS label */, REPLICA_ID_BYTES = 80 };
+enum {
+  ENDPOINT_NAME_BYTES_MAX = 63 /* a DNS label */,
+  REPLICA_ID_BYTES = 80,
+  REPLICA_MADE_BYTES = 33
+};
 
 enum endpoint_access { ACCESS_PRIVATE, ACCESS_AUTHENTICATED, ACCESS_PUBLIC };
 
@@ -118,6 +122,8 @@ struct replica_record {
   enum replica_state state;
   int64_t since_ms; /* wall clock, when the state began */
   char handle[128]; /* by which the driver finds it again; "" when it cannot */
+  /* A digest of what it was started from; "" when nothing was, or nobody has said so. */
+  char made[REPLICA_MADE_BYTES];
 };
 
 enum { REPLICAS_PER_ENDPOINT_MAX = 256 };

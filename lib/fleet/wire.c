@@ -41,6 +41,8 @@ void replica_record_write(const struct replica_record *r, struct buf *out) {
   buf_printf(out, ",\"state\":\"%s\",\"since_ms\":%lld,\"handle\":", replica_state_word(r->state),
              (long long)r->since_ms);
   buf_json(out, slice_str(r->handle));
+  buf_str(out, ",\"made\":");
+  buf_json(out, slice_str(r->made));
   buf_str(out, "}");
 }
 
@@ -53,6 +55,9 @@ static enum err read_members(const json_t *root, struct replica_record *r) {
   const char *handle = json_string_value(json_object_get(root, "handle"));
   if (handle && strlen(handle) < sizeof r->handle)
     memcpy(r->handle, handle, strlen(handle) + 1);
+  const char *made = json_string_value(json_object_get(root, "made"));
+  if (made && strlen(made) < sizeof r->made)
+    memcpy(r->made, made, strlen(made) + 1);
   r->since_ms = json_integer_value(json_object_get(root, "since_ms"));
   for (int i = 0; i <= REPLICA_FAILED; i++)
     if (strcmp(state, replica_state_word((enum replica_state)i)) == 0) {

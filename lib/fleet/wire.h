@@ -15,7 +15,7 @@ void endpoint_def_write(const struct endpoint_def *d, struct buf *out);
 enum err endpoint_def_read(const char *name, struct slice text, struct endpoint_def **out,
                            struct buf *why) MUST_CHECK;
 
-/* {"address", "state", "since_ms", "handle"}; the id stands beside it. */
+/* {"address", "state", "since_ms", "handle", "made"}; the id stands beside it. */
 void replica_record_write(const struct replica_record *r, struct buf *out);
 enum err replica_record_read(struct slice id, struct slice text,
                              struct replica_record *r) MUST_CHECK;

@@ -21,6 +21,8 @@ struct handed {
 void handed_list_add(struct handed_list *l, int fd, bool lent) {
   if (l->count < HANDED_MAX)
     l->sockets[l->count++] = (struct handed_socket){fd, lent};
+  else
+    l->left_out++;
 }
 
 /* A letter for each socket: o, ours, or l, lent. */
@@ -123,6 +125,20 @@ void handed_ready(struct handed *h, const char *id) {
   /* A failure shows as the end, instead of an answer. */
   if (send(h->ready_fd, text, (size_t)n, MSG_NOSIGNAL) < 0)
     shutdown(h->ready_fd, SHUT_RDWR);
+}
+
+static void file_remove(int fd) {
+  struct sockaddr_un own = {0};
+  socklen_t len = sizeof own - 1; /* a zero at the end in any case */
+  if (getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.sun_family == AF_UNIX &&
+      own.sun_path[0])
+    unlink(own.sun_path);
+}
+
+void handed_remove_files(const struct handed *h) {
+  for (int i = 0; i < h->list.count; i++)
+    if (!h->list.sockets[i].lent)
+      file_remove(h->list.sockets[i].fd);
 }
 
 struct handed *handed_free(struct handed *h) {

@@ -19,8 +19,9 @@ struct handed_socket {
 struct handed_list {
   struct handed_socket sockets[HANDED_MAX];
   int count;
+  int left_out; /* beyond HANDED_MAX: what waits in them would be lost */
 };
-/* Borrows the descriptor. Those over HANDED_MAX are left out. */
+/* Borrows the descriptor. */
 void handed_list_add(struct handed_list *l, int fd, bool lent);
 /* The environment's word for the list, "NAME=...". One more descriptor follows theirs: an end of a
  * socket on which handed_ready says that the new process is there, and the one before that it
@@ -39,5 +40,8 @@ int handed_find(struct handed *h, const struct address *a, int *fds, int most, b
 int handed_before(const struct handed *h);
 /* Tells it that it may go, and leave what it leads to us, whom the store knows by this id. */
 void handed_ready(struct handed *h, const char *id);
+/* Nobody has asked for those that are left, and nobody else has them: their files go, but for those
+ * that are lent. */
+void handed_remove_files(const struct handed *h);
 /* Closes what nobody has asked for. Accepts NULL; returns NULL. */
 struct handed *handed_free(struct handed *h);

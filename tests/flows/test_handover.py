@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import HEADRACE, Stranger, eventually, free_port, process_endpoint
 from test_fleet import knows
-from test_reload import change
+from test_reload import Load, Streams, change, reload
 from test_upgrade import fleet
 
 
@@ -166,3 +166,153 @@ def test_what_an_adopted_server_leaves_behind_is_killed(start):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(left[0]), signal.SIGKILL)
+
+
+def records(redis, name="ep"):
+    """Replica -> its record in the store."""
+    words = redis.cli("hgetall", f"headrace:replicas:{{{name}}}").splitlines()
+    return {replica: json.loads(text) for replica, text in zip(words[::2], words[1::2])}
+
+
+def replaced(redis, pid, name="ep"):
+    """Another server stands in this one's place; returns its pid."""
+    eventually(lambda: not lives(pid) and len(records(redis, name)) == 1)
+    (record,) = records(redis, name).values()
+    assert record["state"] == "ready"
+    return int(record["handle"].split(":")[0])
+
+
+def test_a_process_that_changed_is_replaced_without_a_gap(start):
+    redis = start.redis()
+    h = start.role("run", redis, {"short": always(start)})
+    eventually(lambda: h.call(host="short.localhost").status == 200)
+    load, (old,) = Load(h, False), servers(redis, "short")
+    for edit in lambda p: p["command"].extend(["--model", "newer"]), lambda p: p.update(environment={"MODEL": "newer"}):
+        change(h, lambda c: edit(c["endpoints"]["short"]["process"]))
+        upgraded(h)
+        old = replaced(redis, old, "short")
+    upgraded(h)
+    reload(h)
+    assert servers(redis, "short") == [old] and lives(old)  # nothing was different
+    load.end()
+
+
+def test_another_driver_is_taken_by_an_upgrade(start):
+    redis, engine = start.redis(), start.engine("--rate", 0)
+    h = both_roles(start, redis, {"ep": always(start)})
+    (old,) = servers(redis)
+    change(h, lambda c: c["endpoints"].update(ep=engine.endpoint()))
+    upgraded(h)
+    eventually(lambda: not lives(old) and [r["address"] for r in records(redis).values()] == [f"127.0.0.1:{engine.port}"])
+    change(h, lambda c: c["endpoints"].update(ep=always(start)))
+    upgraded(h)
+    eventually(lambda: [bool(r["handle"]) for r in records(redis).values()] == [True] and h.status("ep")["state"] == "running")
+
+
+def test_a_server_whose_making_nobody_has_noted_is_believed_to_fit(start):
+    """As older programs left them; from then on it is noted."""
+    redis = start.redis()
+    first = start.role("scheduler", redis, {"ep": always(start)})
+    eventually(lambda: "is ready at" in first.errors())
+    first.kill()
+    ((replica, record),) = records(redis).items()
+    del record["made"]
+    redis.cli("hset", "headrace:replicas:{ep}", replica, json.dumps(record))
+    second = start.role("scheduler", redis, {"ep": always(start, "--model", "newer")})
+    eventually(lambda: replica in records(redis) and records(redis)[replica].get("made"))
+    (pid,) = servers(redis)
+    second.kill()
+    start.role("scheduler", redis, {"ep": always(start, "--model", "newest")})
+    assert lives(pid)
+    replaced(redis, pid)
+
+
+def test_an_old_process_outlives_the_new_one_that_was_stopped(start):
+    """It is no second signal for one that drains that it is told to stop for the first time."""
+    redis, h = fleet(start, drain_s=600)
+    stream = Streams(h, False)
+    old = h.upgrade()
+    h.process.send_signal(signal.SIGTERM)
+    h.process.wait(30)
+    eventually(lambda: not Path(f"/proc/{h.process.pid}").exists())  # its parent has reaped it
+    stream.go_on()
+    old.send_signal(signal.SIGTERM)
+    eventually(lambda: h.errors().count("stopping: requests may end; again to hurry") == 2)
+    stream.go_on()
+    old.send_signal(signal.SIGTERM)
+    assert old.wait(30) == 0
+    stream.close()
+
+
+def test_an_old_process_ends_when_the_new_one_dies(start):
+    """Nobody serves then; who started it learns of it by its end only."""
+    redis, h = fleet(start, drain_s=600)
+    stream = Streams(h, False)
+    old = h.upgrade()
+    h.process.kill()
+    assert old.wait(30) == 1
+    assert f"the new process {h.process.pid} has died, and nobody serves" in h.errors()
+    stream.close()
+
+
+def test_an_old_process_follows_its_log(start):
+    redis, h = fleet(start, drain_s=600)
+    log, rotated = h.directory / "access.log", h.directory / "access.log.1"
+    stream = Streams(h, False)
+    old = h.upgrade()
+    log.rename(rotated)
+    h.process.send_signal(signal.SIGUSR1)
+    opened = Path(f"/proc/{old.pid}/fd")
+    eventually(lambda: str(rotated) not in [os.readlink(fd) for fd in opened.iterdir()])
+    before = rotated.read_text()
+    stream.close()
+    assert old.wait(30) == 0
+    assert [line["endpoint"] for line in h.log()] == ["ep"] * 4 and rotated.read_text() == before
+
+
+def test_files_of_sockets_that_the_new_configuration_lacks_go(start):
+    one, two, lent = (start.directory / f"{name}.sock" for name in ("one", "two", "admin"))
+    redis, h = fleet(start, listeners=[{"address": f"unix:{one}", "tls": False}])
+    admin = h.directory / "admin.sock"
+    before = h.config.read_text()
+
+    def edit(c):
+        c["listeners"][0].update(address=f"unix:{two}")
+        c["admin"].update(socket=str(lent))
+    change(h, lambda c: (edit(c), c["listeners"].append({"address": "192.0.2.1:1", "tls": False})))
+    h.process.send_signal(signal.SIGUSR2)
+    eventually(lambda: "does not take over" in h.errors())
+    assert one.exists() and admin.exists()  # one that fails leaves them alone
+    h.config.write_text(before)
+    change(h, edit)
+    assert h.upgrade().wait(30) == 0
+    eventually(lambda: not one.exists() and not admin.exists())
+    assert two.exists() and lent.exists()
+
+
+def test_more_sockets_than_can_be_handed_over_are_refused(start):
+    ports = [{"address": f"127.0.0.1:{free_port()}", "tls": False} for _ in range(32)]
+    redis, h = fleet(start, workers=32, listeners=ports)  # and the admin's
+    h.process.send_signal(signal.SIGUSR2)
+    eventually(lambda: "no new process takes over: 1025 sockets listen here (one a worker and listener), and 1024 can be" in h.errors())
+    assert not children(h.process)
+
+
+def test_a_new_process_hands_nothing_on_before_it_was_answered(start):
+    """Who started it is held up meanwhile."""
+    redis, h = fleet(start)
+    first = h.process
+    redis.pause()
+    first.send_signal(signal.SIGUSR2)
+    second = Stranger(eventually(lambda: children(first))[0], first.stdout)
+    first.send_signal(signal.SIGSTOP)
+    redis.resume()
+    assert first.stdout.readline() == "ready\n"
+    second.send_signal(signal.SIGUSR2)
+    eventually(lambda: "no new process takes over: the process before has not left yet" in h.errors())
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(30) == 0
+    h.process = second
+    eventually(lambda: h.call(host="short.localhost").status == 200 and h.admin("/ready")[0] == 200)
+    third = h.upgrade()  # by then it may
+    assert third.wait(30) == 0 and h.admin("/ready")[0] == 200

@@ -328,6 +328,23 @@ def test_a_new_command_replaces_replicas_without_a_gap(start):
     eventually(lambda: h.call(host="short.localhost").code == "endpoint_not_found")
 
 
+def test_a_child_that_drains_is_stopped_though_its_endpoint_has_gone(start):
+    """And though the endpoint had another driver by then."""
+    other = start.engine("--rate", 0)
+    e = process_endpoint("--tokens", 100000, "--rate", 50, log_directory=start.directory,
+                         scaling={"min_replicas": 1, "max_replicas": 1, "scale_to_zero_s": 0})
+    h = start.headrace({"ep": e})
+    eventually(lambda: h.status("ep")["state"] == "running")
+    port = int(h.status("ep")["replicas"][0]["address"].rsplit(":", 1)[1])
+    stream = Streams(h, False)
+    reload(h, lambda c: c["endpoints"].update(ep=other.endpoint()))
+    eventually(lambda: sorted(r["state"] for r in h.status("ep")["replicas"]) == ["draining", "ready"])
+    reload(h, lambda c: c["endpoints"].pop("ep"))
+    stream.go_on()
+    stream.close()
+    eventually(lambda: not connects(port))
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_connections_outlive_the_configuration_they_came_with(h, tls):
     """Its limits hold for them, though nothing else of it is left."""

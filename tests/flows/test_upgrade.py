@@ -129,7 +129,7 @@ def test_a_process_that_cannot_start_takes_nothing_over(start):
 
 def test_unix_sockets_go_over_with_their_files(start):
     path = start.directory / "clients.sock"
-    redis, h = fleet(start, listeners=[{"address": f"unix:{path}", "tls": False}])
+    redis, h = fleet(start, listeners=[{"address": f"unix:{path}", "tls": False, "mode": "0666"}])
 
     def ask():
         with socket.socket(socket.AF_UNIX) as link:
@@ -143,8 +143,10 @@ def test_unix_sockets_go_over_with_their_files(start):
         failed(h, "does not take over: it has ended; its standard error says why")
     assert "another process listens there" in h.errors()
     assert ask() and h.admin("/ready")[0] == 200
-    change(h, lambda c: c["admin"].pop("address"))
+    assert path.stat().st_mode & 0o777 == 0o666
+    change(h, lambda c: (c["admin"].pop("address"), c["listeners"][0].update(mode="0600")))
     assert h.upgrade().wait(30) == 0
+    assert path.stat().st_mode & 0o777 == 0o600
     assert path.exists() and ask() and h.admin("/ready")[0] == 200
     h.process.send_signal(signal.SIGTERM)
     h.process.wait(30)
@@ -204,6 +206,17 @@ def test_a_service_manager_hears_what_happens(start):
     finally:
         process.terminate()
         assert process.wait(30) == 0
+
+
+def test_a_service_manager_hears_who_took_over_and_that_it_lives(start):
+    """In one, since it listens to the new one from then on only."""
+    manager = Manager(start)
+    redis, h = fleet(start, env={"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "60000000"})
+    h.upgrade()
+    new = f"MAINPID={h.process.pid}"
+    while (said := manager.hears(new).split("\n")) == ["READY=1", new]:  # that is the new one's own
+        pass
+    assert said == [new, "WATCHDOG=1"]
 
 
 def test_a_worker_that_hangs_is_the_watchdogs_to_see(start):

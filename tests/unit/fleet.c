@@ -10,7 +10,9 @@
 #include "lib/fleet/meter.h"
 #include "lib/fleet/token_text.h"
 #include "lib/fleet/wire.h"
+#include "scheduler/config.h"
 #include "scheduler/loads.h"
+#include "scheduler/made.h"
 #include "scheduler/policy.h"
 
 static struct load_record record_of(const char *proxy, int64_t incarnation) {
@@ -41,6 +43,58 @@ Test(load, is_read_as_it_was_written) {
   memcpy(negative, "\"pending\":-", 11);
   cr_assert_eq(load_record_read(buf_slice(&b), &read), ERR_SYNTAX);
   buf_free(&b);
+}
+
+Test(replica, is_read_as_it_was_written) {
+  struct replica_record r = {.id = "ep-1",
+                             .address = "127.0.0.1:1",
+                             .state = REPLICA_DRAINING,
+                             .since_ms = 5,
+                             .handle = "2:3:4:x",
+                             .made = "00ff"},
+                        read;
+  struct buf b = BUF_INIT(4096);
+  replica_record_write(&r, &b);
+  cr_assert_eq(replica_record_read(SLICE("ep-1"), buf_slice(&b), &read), OK);
+  cr_assert(read.state == r.state && read.since_ms == r.since_ms);
+  cr_assert_str_eq(read.handle, r.handle);
+  cr_assert_str_eq(read.made, r.made);
+  struct slice older = SLICE("{\"address\":\"a\",\"state\":\"ready\"}");
+  cr_assert_eq(replica_record_read(SLICE("ep-1"), older, &read), OK);
+  cr_assert_str_eq(read.made, "");
+  buf_free(&b);
+}
+
+/* Of a public endpoint with these options, on that host. */
+static const char *made_from(const char *options, const char *host) {
+  static char made[8][REPLICA_MADE_BYTES];
+  static int at;
+  struct scheduler_config config = {.host = (char *)host};
+  struct buf text = BUF_INIT(4096), why = BUF_INIT(4096);
+  struct endpoint_def *d;
+  buf_printf(&text, "{\"access\": \"public\", %s}", options);
+  cr_assert_eq(endpoint_def_read("ep", buf_slice(&text), &d, &why), OK, "%s", why.data);
+  char *to = made[at++ % 8];
+  made_of(d, &config, to);
+  endpoint_def_unref(d);
+  buf_free(&text);
+  return to;
+}
+
+Test(made, says_what_a_replica_was_started_from) {
+  const char *first = "\"process\": {\"command\": [\"a\", \"bc\"]}", *host = "127.0.0.1";
+  static const char *const others[] = {
+      "\"process\": {\"command\": [\"ab\", \"c\"]}", "\"process\": {\"command\": [\"a\"]}",
+      "\"process\": {\"command\": [\"a\", \"bc\"], \"environment\": {\"A\": \"\"}}",
+      "\"process\": {\"command\": [\"a\", \"bc\"], \"log_directory\": \"x\"}"};
+  const char *made = made_from(first, host);
+  cr_assert_eq(strlen(made), REPLICA_MADE_BYTES - 1);
+  cr_assert_str_eq(
+      made_from("\"queue_max_s\": 3, \"process\": {\"command\": [\"a\", \"bc\"]}", host), made);
+  cr_assert_str_neq(made_from(first, "::1"), made);
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    cr_assert_str_neq(made_from(others[i], host), made, "%zu", i);
+  cr_assert_str_eq(made_from("\"driver\": \"static\", \"addresses\": [\"127.0.0.1:1\"]", host), "");
 }
 
 Test(definition, is_read_as_it_was_written_without_its_secrets) {
