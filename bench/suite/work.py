@@ -64,6 +64,7 @@ class Row:
     more_is_better: bool = False
     repeat_max: int = 100
     repeat_least: int = 1  # of a run that repeats at all
+    difference: bool = False  # of two samples
     part_of: str = ""  # another row, whose samples have this one's value among their details ...
     detail: str = ""   # ... by this name
 
@@ -223,8 +224,8 @@ ROWS = (
     Row("tokens", f"{TOKENS} tokens and {HOSTS} hosts checked: extra", US,
         extra((replace(H1, turns=(TOKENS, 1), name="tokens"), Variation(tokens=0)),
               (replace(H1, turns=(TOKENS, HOSTS), name="tokens-hosts"), Variation(tokens=TOKENS, hosts=HOSTS))),
-        fixed(0.5), fixed(0.2), proxies=CHECKING, repeat_least=EXTRA_REPEATS),
+        fixed(0.5), fixed(0.2), proxies=CHECKING, repeat_least=EXTRA_REPEATS, difference=True),
     Row("access-log", "Access log on: extra", US, extra((H1, Variation()), (H1, Variation(access_log=True))),
-        fixed(1.5), fixed(0.5), repeat_least=EXTRA_REPEATS),
+        fixed(1.5), fixed(0.5), repeat_least=EXTRA_REPEATS, difference=True),
 )
 BY_NAME = {row.name: row for row in ROWS}
