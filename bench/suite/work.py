@@ -186,7 +186,7 @@ ROWS = (
         of_best(0.95), of_floor(1.1), proxies=WITH_FLOOR, quick=True),
     Row("h2-tls", "HTTP/2 TLS: the same, 16 connections x 32 streams", US, windowed(H2), of_best(0.85), of_best(0.65), quick=True),
     Row("h1-clear", "HTTP/1.1 in clear: the same, 64 connections", US, windowed(replace(H1, tls=False)),
-        of_best(0.85), of_floor(1.2), proxies=WITH_FLOOR, quick=True),
+        of_best(0.85), of_floor(1.2), proxies=WITH_FLOOR),
     Row("h1-30k", "HTTP/1.1 TLS: a 30 KB answer", US, windowed(Load("wrk", path=f"/bytes/{GET_BYTES}", name="get", answer_bytes=GET_BYTES)),
         of_best(0.9), of_floor(1.1), proxies=WITH_FLOOR),
     Row("up", "25 MB up, HTTP/1.1 TLS", "CPU s/GB", bulk(replace(BULK, path="/headers", body=bytes(UP_BYTES), name="up"), UP_BYTES, BULK_BYTES),
