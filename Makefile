@@ -35,7 +35,7 @@ bench-growth: build bench-packages ## cost of a request as endpoints, tokens, co
 bench-product: build bench-packages ## wakes, held requests released, a storm of aborts, reloads under load, two proxies on one Redis
 	@$(PYTHON) -m bench.suite.product
 
-bench-client: build bench-packages ## the load client against wrk and h2load, and against an engine of known timing; 3 minutes or so
+bench-client: build bench-packages ## the load client against wrk and h2load, and against an engine of known timing; 5 minutes or so
 	@$(PYTHON) -m bench.check_client
 
 bench-abuse: build test-packages bench-packages ## each abuse, and what well-behaved clients beside it feel; 8 minutes or so

@@ -175,7 +175,7 @@ def times_shown(found):
 
 def options():
     parser = argparse.ArgumentParser(prog="bench.check_client", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--repeat", type=int, default=11)
     parser.add_argument("--seconds", type=int, default=2, help="of a sample; of the timed streams, four times that")
     parser.add_argument("--targets", default="", help="only those whose name has this in it; - for none")
     return parser.parse_args()
