@@ -3,7 +3,7 @@ CONFIG ?= conf/demo.json
 PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz build bench bench-quick bench-growth bench-product bench-abuse soak format lint clean packages test-packages bench-packages
+.PHONY: help run test fuzz build bench bench-quick bench-growth bench-product bench-client bench-abuse soak format lint clean packages test-packages bench-packages
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -26,14 +26,17 @@ build: packages ## build/headrace, optimised
 bench: build bench-packages ## Headrace beside its peers: every row of docs/performance.md, 40 minutes or so
 	@$(PYTHON) -m bench.suite
 
-bench-quick: build bench-packages ## the same in short: five rows once, about 2.5 minutes
+bench-quick: build bench-packages ## the same in short: four rows once, under 2 minutes
 	@$(PYTHON) -m bench.suite --quick
 
-bench-growth: build bench-packages ## cost of a request as endpoints, tokens, connections, streams, workers grow
+bench-growth: build bench-packages ## cost of a request as endpoints, tokens, connections, streams, workers grow; 8 minutes or so
 	@$(PYTHON) -m bench.suite.growth
 
-bench-product: build bench-packages ## wakes, held requests released, a storm of aborts, two proxies on one Redis
+bench-product: build bench-packages ## wakes, held requests released, a storm of aborts, reloads under load, two proxies on one Redis
 	@$(PYTHON) -m bench.suite.product
+
+bench-client: build bench-packages ## the load client against wrk and h2load, and against an engine of known timing; 5 minutes or so
+	@$(PYTHON) -m bench.check_client
 
 bench-abuse: build test-packages bench-packages ## each abuse, and what well-behaved clients beside it feel; 8 minutes or so
 	@$(PYTHON) -m bench.abuse

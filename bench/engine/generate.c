@@ -95,8 +95,12 @@ static void generate_event_send(struct conn *c) {
 
 /* For whom it matters that every event came once, in order, and how long it took. */
 static void generate_add_stamp(struct conn *c) {
-  buf_printf(&c->body, ",\"index\":%ld,\"sent_us\":%llu", c->req.generation.sent - 1,
-             (unsigned long long)timer_clock_us());
+  struct generation *g = &c->req.generation;
+  g->last_us = timer_clock_us();
+  if (!g->first_us)
+    g->first_us = g->last_us;
+  buf_printf(&c->body, ",\"index\":%ld,\"sent_us\":%llu", g->sent - 1,
+             (unsigned long long)g->last_us);
 }
 
 static void generate_event_choice(struct conn *c, const char *before, const char *text,

@@ -31,10 +31,13 @@ void log_event(const struct conn *c, const char *event) {
   log_text(&line, "method", c->req.method);
   log_text(&line, "path", c->req.path);
   log_text(&line, "id", c->req.id);
-  buf_printf(&line, ",\"active\":%lu", (unsigned long)engine.active);
+  buf_printf(&line, ",\"connection\":%d,\"active\":%lu", c->fd, (unsigned long)engine.active);
   if (strcmp(event, "start"))
-    buf_printf(&line, ",\"status\":%d,\"tokens\":%ld,\"body_bytes\":%lu", c->req.status,
-               c->req.generation.sent, (unsigned long)c->req.body_bytes);
+    buf_printf(&line,
+               ",\"status\":%d,\"tokens\":%ld,\"body_bytes\":%lu,\"first_token\":%.3f,"
+               "\"last_token\":%.3f",
+               c->req.status, c->req.generation.sent, (unsigned long)c->req.body_bytes,
+               (double)c->req.generation.first_us / 1000, (double)c->req.generation.last_us / 1000);
   buf_text(&line, "}\n");
   if (write(log_fd, buf_at(&line), buf_len(&line)) < 0)
     log_fd = -1; /* nobody reads it any more; serving goes on */

@@ -26,6 +26,7 @@ struct generation {
   enum generation_shape shape;
   long tokens, sent;
   uint64_t next_us, number;
+  uint64_t first_us, last_us; /* when tokens were sent; known only where they are stamped */
   long created_s;
 };
 

@@ -1,5 +1,6 @@
 /* TLS over the run's scratch: OpenSSL sees a BIO that never touches the socket, so that one read
- * takes in many records and one write puts out many. */
+ * takes in many records and one write puts out many. Not lib/net's transport: that serves, and what
+ * measures it should share neither its costs nor its faults. */
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>

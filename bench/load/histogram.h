@@ -1,12 +1,12 @@
 /* How often which value came, in bounded memory: log-linear buckets, each octave cut into
- * HISTOGRAM_STEPS of equal width, so that a quantile is off by at most half a bucket, 0.8 % of its
- * value. Values are whole numbers of any unit; zeroed memory is an empty histogram. */
+ * HISTOGRAM_STEPS of equal width, so that a quantile is off by at most half a bucket, 0.05 % of
+ * its value. Values are whole numbers of any unit; zeroed memory is an empty histogram. */
 #pragma once
 
 #include <stdint.h>
 
 enum {
-  HISTOGRAM_STEP_BITS = 6,
+  HISTOGRAM_STEP_BITS = 10,
   HISTOGRAM_STEPS = 1 << HISTOGRAM_STEP_BITS, /* buckets of an octave */
   HISTOGRAM_VALUE_BITS = 40,                  /* larger values count as the largest */
   HISTOGRAM_BUCKETS = (HISTOGRAM_VALUE_BITS - HISTOGRAM_STEP_BITS + 1) * HISTOGRAM_STEPS,

@@ -15,8 +15,8 @@ ENGINE = os.environ.get("ENGINE_BIN", str(machine.ROOT / "build" / "bench" / "en
 class Engine:
     """The stand-in model server; never closes an idle connection, so that no proxy has to connect anew."""
 
-    def __init__(self, *options, port=0):
-        self.process = machine.spawn([ENGINE, "--port", port, "--keepalive-ms", 0, *options], stdout=subprocess.PIPE, text=True)
+    def __init__(self, *options, port=0, core=machine.LOAD_CORE):
+        self.process = machine.spawn([ENGINE, "--port", port, "--keepalive-ms", 0, *options], core, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 
     def counts(self):
@@ -28,6 +28,22 @@ class Engine:
     def stop(self):
         machine.stop(self.process)
         self.process.stdout.close()
+
+
+class Engines:
+    """One on each core, counted together."""
+
+    def __init__(self, *options):
+        self.each = [Engine(*options, core=core) for core in (machine.PROXY_CORE, machine.LOAD_CORE)]
+        self.port = self.each[0].port
+
+    def counts(self):
+        counts = [engine.counts() for engine in self.each]
+        return {name: sum(one[name] for one in counts) for name in counts[0]}
+
+    def stop(self):
+        for engine in self.each:
+            engine.stop()
 
 
 class Ground:
@@ -55,9 +71,9 @@ class Ground:
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
-    def set_engine(self, options, port=0):
+    def set_engine(self, options, port=0, core=machine.LOAD_CORE):
         self.stop_engine()
-        self.engine = Engine(*options, port=port)
+        self.engine = Engine(*options, port=port, core=core)
 
     def stop_engine(self):
         if self.engine:

@@ -39,6 +39,7 @@ class Load:
     stream_rate: int = 0
     answer_bytes: int = 0
     options: tuple = ()
+    core: int = machine.LOAD_CORE
 
     def lasting(self, seconds):
         """Streams of that length, one at a time in each place."""
@@ -84,7 +85,7 @@ def start(load, running, ground, seconds):
     load = load.lasting(seconds) if load.stream_rate else load
     command, judge = TOOLS[load.tool](load, running, ground, seconds)
     said = tempfile.TemporaryFile("w+")
-    process = machine.spawn(command, stdout=said, stderr=subprocess.STDOUT)
+    process = machine.spawn(command, load.core, stdout=said, stderr=subprocess.STDOUT)
     return Started(process, said, lambda text: checked(load, judge(text)))
 
 
@@ -130,10 +131,10 @@ end
 def wrk_judge(text):
     done = re.search(r"(\d+) requests in", text)
     wrong = re.findall(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)", text)
-    read = re.search(r"body bytes: (\d+)", text)
-    if not done or not read:
+    read, rate = re.search(r"body bytes: (\d+)", text), re.search(r"Requests/sec:\s+([\d.]+)", text)
+    if not done or not read or not rate:
         return Outcome(0, f"wrk: {text[-200:]}")
-    return Outcome(int(done.group(1)), "; ".join(wrong), {"body_bytes": int(read.group(1))})
+    return Outcome(int(done.group(1)), "; ".join(wrong), {"body_bytes": int(read.group(1)), "rate_per_s": float(rate.group(1))})
 
 
 # ---- h2load ----
@@ -155,9 +156,9 @@ def h2load_judge(text):
     if not counts:
         return Outcome(0, f"h2load: {text[-200:]}")
     _, _, done, succeeded, failed, errored, timeout = map(int, counts.groups())
-    read = re.search(r"\((\d+)\) data", text)
+    read, rate = re.search(r"\((\d+)\) data", text), re.search(r"([\d.]+) req/s", text)
     return Outcome(succeeded, "" if done == succeeded and not failed + errored + timeout else counts.group(0),
-                   {"body_bytes": int(read.group(1)) if read else 0})
+                   {"body_bytes": int(read.group(1)) if read else 0, "rate_per_s": float(rate.group(1)) if rate else 0.0})
 
 
 # ---- our own ----

@@ -6,7 +6,7 @@ import resource
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 PROXY_CORE, LOAD_CORE = 0, 1
@@ -61,14 +61,16 @@ def stop(process):
 
 @dataclass(frozen=True)
 class Usage:
-    """Nanoseconds: on a processor, runnable without one, what the whole core was busy, and what the host took from it."""
+    """Nanoseconds: on a processor (of it the processes' first threads), runnable without one, what the whole core was busy, and what
+    the host took from it."""
     run: int
+    first: int
     wait: int
     core: float
     stolen: float
 
     def since(self, earlier):
-        return Usage(self.run - earlier.run, self.wait - earlier.wait, self.core - earlier.core, self.stolen - earlier.stolen)
+        return Usage(*(mine - its for mine, its in zip(astuple(self), astuple(earlier))))
 
     @property
     def crowding(self):
@@ -78,12 +80,13 @@ class Usage:
 
 
 def usage(pids):
-    run = wait = 0
-    for task in (t for pid in pids for t in tasks(pid)):
+    run = first = wait = 0
+    for pid, task in ((pid, t) for pid in pids for t in tasks(pid)):
         with contextlib.suppress(OSError):
-            fields = (task / "schedstat").read_text().split()
-            run, wait = run + int(fields[0]), wait + int(fields[1])
-    return Usage(run, wait, *core_times())
+            ran, waited, *_ = map(int, (task / "schedstat").read_text().split())
+            run, wait = run + ran, wait + waited
+            first += ran if task.name == str(pid) else 0
+    return Usage(run, first, wait, *core_times())
 
 
 def core_times(core=PROXY_CORE):

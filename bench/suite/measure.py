@@ -137,7 +137,8 @@ def window(one, ground, load_list, pace, unit, opening_s=0.0, value=us_each, als
     outcomes = [s.finish(length_s + loads.SLACK_S) for s in started]
     outcomes = [replace(o, problem=o.problem or also_right(o)) for o in outcomes]
     count = after[unit] - before[unit]
-    return sample(value(count, used.run) if count and used.run else None, outcomes, used, per_s=count / took_s)
+    return sample(value(count, used.run) if count and used.run else None, outcomes, used, per_s=count / took_s,
+                  first_ms_per_s=used.first / 1e6 / took_s)
 
 
 def opened(ground, count, within_s):

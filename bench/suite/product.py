@@ -1,5 +1,5 @@
 """`python3 -m bench.suite.product`: what a peer cannot be asked for. Wakes from zero, ten thousand held requests released at
-once, a storm of aborts, two proxies on one Redis."""
+once, a storm of aborts, reloads under load, two proxies on one Redis."""
 import argparse
 import json
 import re
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench.suite import load as loads
@@ -20,8 +21,11 @@ from harness import Headrace, process_endpoint  # noqa: E402
 
 HELD, RELEASE_S, HEALTH_MS = 10000, 120, 100
 AT_ONCE_MAX = 1000  # at the engine: with all ten thousand a process would need more files than some systems grant
+OPENED_PER_S = 400  # handshakes all at once would keep each other waiting beyond client.head_timeout_s
 STORM_S, STORM_CONNECTIONS, STORM_STREAMS = 5, 50, 10
-ROOM_KB = 1024.0
+RELOAD_EVERY_S, RELOAD_SLACK_S = 0.2, 0.15  # one takes some hundredths
+RELOAD_RATE, RELOAD_STREAMS = 200, 100
+ROOM_KB, PER_MS = 1024.0, 1e6
 
 
 # ---- wake from zero ----
@@ -56,13 +60,14 @@ def wake(h, directory, name):
 # ---- held requests, released at once ----
 
 def release(ground, count, http):
-    load = loads.Load("bench", http=http, path="/v1", connections=count if http == 1 else count // 100, streams=1 if http == 1 else 100,
-                      requests=count, options=("--kind", "chat", "--prompt", "fixed:600", "--scale-up-timeout", "600"))
+    connections = count if http == 1 else count // 100
+    load = loads.Load("bench", http=http, path="/v1", connections=connections, streams=count // connections, requests=count,
+                      options=("--kind", "chat", "--prompt", "fixed:600", "--scale-up-timeout", "600", "--ramp", connections / OPENED_PER_S))
     one = proxies.start(proxies.ALL[proxies.HEADRACE], ground, proxies.Variation(replica=False, health_ms=HEALTH_MS, concurrency=AT_ONCE_MAX))
     try:
         before = machine.resident_kb(one.pids())
         started = loads.start(load, one, ground, 0)
-        eventually(lambda: work.held(one) >= count, RELEASE_S)
+        eventually(lambda: work.held(one) >= count, connections / OPENED_PER_S + RELEASE_S)
         held_kb = machine.resident_kb(one.pids())
         ground.set_engine(work.AT_ONCE, one.engine)
         began = time.monotonic()
@@ -114,6 +119,65 @@ def storm_of(one, ground, http):
     return outcome.details["requests"]["aborted"]
 
 
+# ---- reloads under load ----
+
+def reload_load(o):
+    """Requests that come whatever happens, and streams that are open all the time; each by both protocols."""
+    seconds = o.reloads * (RELOAD_EVERY_S + RELOAD_SLACK_S) + work.OPENING_S
+    asking = loads.Load("bench", path="/bytes/600", answer_bytes=600, connections=32, options=("--kind", "get", "--rate", RELOAD_RATE))
+    open_all_the_time = replace(work.RAMPED, connections=RELOAD_STREAMS)
+    return seconds, [asking, replace(asking, http=2, connections=4, streams=8),
+                     open_all_the_time, replace(open_all_the_time, http=2, connections=RELOAD_STREAMS // 10, streams=10)]
+
+
+def changed(one):
+    """The file says something else than before, and the proxy is told so; what that took, in seconds."""
+    config = Path(one.process.args[-1])
+    known = json.loads(config.read_text())
+    known["replica"]["eject_s"] = 21 - known["replica"].get("eject_s", 10)
+    config.write_text(json.dumps(known))
+    began = time.monotonic()
+    subprocess.run([machine.HEADRACE, "reload", "-c", str(config)], check=True, capture_output=True, cwd=machine.ROOT)
+    return time.monotonic() - began
+
+
+def reload_under_load(o):
+    """What fails or is cut while the configuration changes again and again, and what a change costs a proxy at rest."""
+    def reloads(ground):
+        one = proxies.start(proxies.ALL[proxies.HEADRACE], ground, proxies.Variation())
+        try:
+            used = one.usage()
+            at_rest = [changed(one) for _ in range(o.reloads)]
+            cost_ms = one.usage().since(used).run / PER_MS / o.reloads
+            before, (seconds, load_list) = machine.resident_kb(one.pids()), reload_load(o)
+            started = [loads.start(load, one, ground, seconds) for load in load_list]
+            measure.opened(ground, 2 * RELOAD_STREAMS, work.OPENING_S)
+            took = []
+            while len(took) < o.reloads:
+                took.append(changed(one))
+                time.sleep(RELOAD_EVERY_S)
+            beside = all(s.process.poll() is None for s in started)
+            outcomes = [s.finish(seconds + loads.SLACK_S) for s in started]
+            time.sleep(measure.REST_S)
+            return {"reloads": len(took), "cpu_ms_each_at_rest": cost_ms, "took_ms_at_rest": statistics.median(at_rest) * 1e3,
+                    "took_ms_under_load": statistics.median(took) * 1e3, "took_ms_max": max(took) * 1e3, **lost(outcomes),
+                    "left_mb": (machine.resident_kb(one.pids()) - before) / ROOM_KB,
+                    "problem": "; ".join(o.problem for o in outcomes if o.problem) or ("" if beside else "the load ended before the reloads")}
+        finally:
+            one.stop()
+    return on_ground(reloads, work.SPREAD)
+
+
+def lost(outcomes):
+    said = [o.details for o in outcomes]
+    asked = sum(s["requests"]["started"] for s in said)
+    return {"answered": sum(o.ok for o in outcomes), "events": sum(s["events"] for s in said),
+            "failed": sum(sum(s["errors"].values()) - s["errors"]["truncated"] + s["requests"]["done"] - s["requests"]["ok"] for s in said),
+            "cut": sum(s["errors"]["truncated"] for s in said), "events_lost": sum(s["events_lost"] + s["events_doubled"] for s in said),
+            "open_at_the_end": asked - sum(s["requests"]["done"] + sum(s["errors"].values()) for s in said),
+            "p99_ms": max(s["latency_ms"]["p99"] for s in said[:2])}
+
+
 def two_proxies(o):
     """What Redis has to do, by bench/redis_commands.py."""
     done = subprocess.run([sys.executable, str(machine.ROOT / "bench" / "redis_commands.py"), "--endpoints", str(o.endpoints), "--seconds", "3"],
@@ -129,7 +193,7 @@ def on_ground(do, engine):
         return do(ground)
 
 
-PARTS = {"wakes": wakes, "held-http1": held_http1, "held-http2": held_http2, "abort-storm": abort_storm, "two-proxies": two_proxies}
+PARTS = {"wakes": wakes, "held-http1": held_http1, "held-http2": held_http2, "abort-storm": abort_storm, "reload": reload_under_load, "two-proxies": two_proxies}
 
 
 def said(value):
@@ -143,6 +207,7 @@ def options():
     parser.add_argument("--parts", default=",".join(PARTS), help="only these: " + ", ".join(PARTS))
     parser.add_argument("--wakes", type=int, default=50)
     parser.add_argument("--held", type=int, default=HELD)
+    parser.add_argument("--reloads", type=int, default=50)
     parser.add_argument("--endpoints", type=int, default=1000)
     return parser.parse_args()
 

@@ -25,6 +25,8 @@ class Variation:
     workers: int = 1
     health_ms: int = 60000
     concurrency: int = 0  # at a replica; 0: as many as come
+    replicas: tuple = ()  # ports of further ones
+    core: str = str(machine.PROXY_CORE)  # or several
 
     def names(self):
         return [f"e{i}.localhost" for i in range(max(self.hosts, self.endpoints))]
@@ -86,7 +88,7 @@ def start(proxy, ground, variation):
         config.write_text(fill(proxy.template, values))
     command = [word.format(config=config, build=BUILD, **values) for word in proxy.command]
     with open(home / "output.txt", "wb") as out:
-        process = machine.spawn(command, machine.PROXY_CORE, proxy.environment, stdout=out, stderr=subprocess.STDOUT)
+        process = machine.spawn(command, variation.core, proxy.environment, stdout=out, stderr=subprocess.STDOUT)
     running = Running(proxy.name, process, values["clear"], values["tls"], values["admin"], values["engine"], others)
     try:
         eventually(lambda: answers(running, variation))
@@ -158,7 +160,7 @@ def headrace_others(home, values, v):
 
 
 def headrace_endpoint(port, v, hosts):
-    return {"hosts": hosts, "scaling": {"min_replicas": int(v.replica)}, "access": "private" if v.tokens else "public", "owner": OWNER, "driver": "static", "addresses": [f"127.0.0.1:{port}"],
+    return {"hosts": hosts, "scaling": {"min_replicas": int(v.replica)}, "access": "private" if v.tokens else "public", "owner": OWNER, "driver": "static", "addresses": [f"127.0.0.1:{p}" for p in (port, *v.replicas)],
             "health": {"interval_ms": v.health_ms}, "hold_requests_max": 1000000, "hold_bytes_max": 10 ** 10,
             **({"concurrency_max": v.concurrency} if v.concurrency else {})}
 

@@ -14,9 +14,10 @@ RESULTS = Path(os.environ.get("BENCH_RESULTS", machine.ROOT / "bench" / "results
 
 def summary(row, series):
     """A row's figures, with the best peer and what became of the rules. Ratios are medians of those of neighbouring samples;
-    the best peer is the one that Headrace compares worst with."""
+    the best peer is the one that Headrace compares worst with. Differences, which may be nothing or less, have no ratio."""
     ours = series.get(HEADRACE, Series())
-    ratios = {name: found for name, s in series.items() if name != HEADRACE and (found := ours.ratios_to(s)) and min(found) > 0}
+    ratios = {} if row.difference else {name: found for name, s in series.items()
+                                        if name != HEADRACE and (found := ours.ratios_to(s)) and min(found) > 0}
     middle = {name: statistics.median(found) for name, found in ratios.items()}
     best = (min if row.more_is_better else max)((name for name in PEER_NAMES if name in middle), key=middle.get, default=None)
     value = ours.median()

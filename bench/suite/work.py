@@ -64,6 +64,7 @@ class Row:
     more_is_better: bool = False
     repeat_max: int = 100
     repeat_least: int = 1  # of a run that repeats at all
+    difference: bool = False  # of two samples
     part_of: str = ""  # another row, whose samples have this one's value among their details ...
     detail: str = ""   # ... by this name
 
@@ -185,7 +186,7 @@ ROWS = (
         of_best(0.95), of_floor(1.1), proxies=WITH_FLOOR, quick=True),
     Row("h2-tls", "HTTP/2 TLS: the same, 16 connections x 32 streams", US, windowed(H2), of_best(0.85), of_best(0.65), quick=True),
     Row("h1-clear", "HTTP/1.1 in clear: the same, 64 connections", US, windowed(replace(H1, tls=False)),
-        of_best(0.85), of_floor(1.2), proxies=WITH_FLOOR, quick=True),
+        of_best(0.85), of_floor(1.2), proxies=WITH_FLOOR),
     Row("h1-30k", "HTTP/1.1 TLS: a 30 KB answer", US, windowed(Load("wrk", path=f"/bytes/{GET_BYTES}", name="get", answer_bytes=GET_BYTES)),
         of_best(0.9), of_floor(1.1), proxies=WITH_FLOOR),
     Row("up", "25 MB up, HTTP/1.1 TLS", "CPU s/GB", bulk(replace(BULK, path="/headers", body=bytes(UP_BYTES), name="up"), UP_BYTES, BULK_BYTES),
@@ -223,8 +224,8 @@ ROWS = (
     Row("tokens", f"{TOKENS} tokens and {HOSTS} hosts checked: extra", US,
         extra((replace(H1, turns=(TOKENS, 1), name="tokens"), Variation(tokens=0)),
               (replace(H1, turns=(TOKENS, HOSTS), name="tokens-hosts"), Variation(tokens=TOKENS, hosts=HOSTS))),
-        fixed(0.5), fixed(0.2), proxies=CHECKING, repeat_least=EXTRA_REPEATS),
+        fixed(0.5), fixed(0.2), proxies=CHECKING, repeat_least=EXTRA_REPEATS, difference=True),
     Row("access-log", "Access log on: extra", US, extra((H1, Variation()), (H1, Variation(access_log=True))),
-        fixed(1.5), fixed(0.5), repeat_least=EXTRA_REPEATS),
+        fixed(1.5), fixed(0.5), repeat_least=EXTRA_REPEATS, difference=True),
 )
 BY_NAME = {row.name: row for row in ROWS}
