@@ -141,14 +141,15 @@ static bool flushes_due(struct loop *l) {
 
 /* To the end: what one flush puts out may be another's input. */
 static void run_flushes(struct loop *l) {
-  while (flushes_due(l)) {
+  flushes_due(l);
+  do {
     struct list *node;
     while ((node = list_pop_front(&l->flushes))) {
       struct post *p = container_of(node, struct post, node);
       p->run(p);
     }
-    transport_put_out(l);
-  }
+    transport_put_out(l); /* of readers, too: a handshake answers while it reads */
+  } while (flushes_due(l));
 }
 
 void loop_turn(struct loop *l, bool wait) {
