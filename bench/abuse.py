@@ -180,7 +180,8 @@ def place(pid, core):
 class Stand:
     def __init__(self, directory):
         self.directory = Path(directory)
-        self.engine = machine.spawn([str(machine.ROOT / "build" / "bench" / "engine"), "--port", 0, "--rate", 0, "--keepalive-ms", 0],
+        # What nobody takes would be copied into the kernel's buffers on the neighbours' core, where it would be taken for the proxy's doing.
+        self.engine = machine.spawn([str(machine.ROOT / "build" / "bench" / "engine"), "--port", 0, "--rate", 0, "--keepalive-ms", 0, "--unsent", 131072],
                                     stdout=subprocess.PIPE, text=True)
         port = int(self.engine.stdout.readline().rsplit(":", 1)[1])
         endpoint = {"access": "public", "driver": "static", "addresses": [f"127.0.0.1:{port}"], "default": True, "health": {"interval_ms": 60000}}

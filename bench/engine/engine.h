@@ -10,7 +10,7 @@
 struct engine_options {
   long port; /* -1: no TCP listener */
   const char *host, *unix_path;
-  long load_ms, tokens, max_concurrency, keepalive_ms, exit_after_ms;
+  long load_ms, tokens, max_concurrency, keepalive_ms, exit_after_ms, unsent;
   double rate_per_s; /* 0: at once */
   bool burst, fail_start, stamp;
   const char *log_path, *model;

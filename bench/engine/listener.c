@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -53,6 +54,14 @@ static void listener_event(struct source *s, uint32_t events) {
   }
 }
 
+/* Connections have them of their listener. */
+static void listener_options(int fd) {
+  int unsent = (int)engine.options.unsent;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+  if (unsent)
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 static bool listener_open(struct listener *l) {
   if (!l->address_len)
     return true;
@@ -63,7 +72,7 @@ static bool listener_open(struct listener *l) {
   if (l->address.ss_family == AF_UNIX)
     listener_unlink();
   else
-    setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    listener_options(l->fd);
   return !bind(l->fd, (struct sockaddr *)&l->address, l->address_len) &&
          !listen(l->fd, LISTENER_BACKLOG) && !epoll_ctl(engine.epoll, EPOLL_CTL_ADD, l->fd, &e);
 }

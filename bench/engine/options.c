@@ -30,6 +30,8 @@ static const struct option {
     {"max-concurrency", "N", OPTION_NUMBER, AT(max_concurrency), LONG_MAX,
      "model requests served at a time, the others wait; 0: all (0)"},
     {"log", "FILE", OPTION_TEXT, AT(log_path), 0, "a JSON line per event; - is standard error"},
+    {"unsent", "BYTES", OPTION_NUMBER, AT(unsent), INT_MAX,
+     "written ahead of what TCP has sent, at most; 0: what the kernel takes (0)"},
     {"model", "NAME", OPTION_TEXT, AT(model), 0, "the model's name (engine)"},
     {"keepalive-ms", "N", OPTION_NUMBER, AT(keepalive_ms), LONG_MAX / 1000,
      "close a connection idle for so long; 0: never (5000)"},

@@ -63,6 +63,12 @@ void buf_number(struct buf *b, uint64_t value, unsigned digits) {
   buf_add(b, text);
 }
 
+void buf_integer(struct buf *b, int64_t value) {
+  if (value < 0)
+    buf_add(b, SLICE("-"));
+  buf_number(b, value < 0 ? -(uint64_t)value : (uint64_t)value, 1);
+}
+
 static bool is_plain(unsigned char c) {
   return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }

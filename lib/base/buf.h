@@ -24,6 +24,7 @@ void buf_str(struct buf *b, const char *text);
 void buf_printf(struct buf *b, const char *format, ...) PRINTF(2, 3);
 /* In decimal digits, with zeros before it up to that many digits. */
 void buf_number(struct buf *b, uint64_t value, unsigned digits);
+void buf_integer(struct buf *b, int64_t value);
 /* The text as a quoted JSON string (RFC 8259, 7). Bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, struct slice s);
 /* Empties, keeps the memory. */

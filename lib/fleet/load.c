@@ -52,16 +52,22 @@ static const struct {
 enum { NUMBERS = sizeof numbers / sizeof *numbers };
 
 void load_record_write(const struct load_record *r, struct buf *out) {
-  buf_printf(out, "{\"endpoint\":\"%s\",\"proxy\":", r->endpoint);
+  buf_str(out, "{\"endpoint\":");
+  buf_json(out, slice_str(r->endpoint));
+  buf_str(out, ",\"proxy\":");
   buf_json(out, slice_str(r->proxy));
-  for (int i = 0; i < NUMBERS; i++)
-    buf_printf(out, ",\"%s\":%lld", numbers[i].key,
-               (long long)*(const int64_t *)((const char *)r + numbers[i].offset));
+  for (int i = 0; i < NUMBERS; i++) {
+    buf_str(out, ",\"");
+    buf_str(out, numbers[i].key);
+    buf_str(out, "\":");
+    buf_integer(out, *(const int64_t *)((const char *)r + numbers[i].offset));
+  }
   buf_str(out, ",\"replicas\":{");
   for (int i = 0; i < r->replica_count; i++) {
     buf_str(out, i ? "," : "");
     buf_json(out, slice_str(r->replicas[i].id));
-    buf_printf(out, ":%lld", (long long)r->replicas[i].active);
+    buf_str(out, ":");
+    buf_integer(out, r->replicas[i].active);
   }
   buf_str(out, "}}");
 }

@@ -41,7 +41,7 @@ void args_str(struct args *a, const char *word) {
 }
 
 void args_number(struct args *a, int64_t n) {
-  buf_printf(&a->text, "%lld", (long long)n);
+  buf_integer(&a->text, n);
   args_end(a);
 }
 

@@ -341,6 +341,23 @@ def test_log(engine):
     assert end["t"] >= begin["t"]
 
 
+def test_writes_ahead_of_what_is_sent_by_so_much_only(start):
+    engine, ahead = start("--unsent", 65536), []
+
+    def standing(link):
+        """What its kernel holds of the answer, unsent or not acknowledged, once it is the same twice."""
+        ends = [f"{port:04X}" for port in (engine.port, link.getsockname()[1])]
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ahead.extend(int(row[4].split(":")[0], 16) for row in rows if [row[1][-4:], row[2][-4:]] == ends)
+        return ahead[-1] if len(ahead) > 1 and ahead[-1] and ahead[-1] == ahead[-2] else None
+
+    link = engine.connect()
+    link.sendall(b"GET /bytes/8000000 HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n")
+    assert eventually(lambda: standing(link)) < 512 << 10
+    assert len(read_all(link)) > 8000000
+    link.close()
+
+
 def test_max_concurrency(start):
     engine = start("--rate", 10, "--tokens", 3, "--max-concurrency", 2)
     links = [engine.connect() for _ in range(5)]

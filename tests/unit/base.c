@@ -117,6 +117,18 @@ Test(buf, fails_once_and_for_all) {
   buf_free(&b);
 }
 
+Test(buf, writes_integers_of_all_sizes) {
+  static const int64_t numbers[] = {0, 9, 10, -1, -10, 1234567890123, INT64_MAX, INT64_MIN};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    struct buf b = BUF_INIT(32);
+    char expected[32];
+    snprintf(expected, sizeof expected, "%lld", (long long)numbers[i]);
+    buf_integer(&b, numbers[i]);
+    cr_assert_str_eq(b.data, expected);
+    buf_free(&b);
+  }
+}
+
 Test(stash, keeps_what_is_left_and_stops_at_its_limit) {
   struct stash s = STASH_INIT(10000);
   char bytes[6000];
