@@ -2,6 +2,7 @@
 
 #include <event2/event.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "lib/base/chunk.h"
 #include "lib/net/records.h"
@@ -9,7 +10,8 @@
 
 enum {
   CHUNKS_KEPT = 1024,
-  GATHER_ARRIVALS = 4, /* in a turn: fewer are no sign that more are about to come */
+  BURST_ARRIVALS = 6, /* in a turn: fewer are no sign that more are about to come */
+  NAP_NS = 50 * 1000, /* to which the kernel adds its timer slack, as much again */
 };
 
 static void mail_came(evutil_socket_t fd, short what, void *user) {
@@ -129,8 +131,11 @@ static void run_posts(struct loop *l) {
   }
 }
 
+/* A burst is over with the first turn that brings nothing. */
 static bool gathers_on(struct loop *l) {
-  return l->arrivals >= GATHER_ARRIVALS && loop_now(l) < l->gathering_since + LOOP_GATHER_US;
+  l->gathering = (l->arrivals >= BURST_ARRIVALS || (l->gathering && l->arrivals)) &&
+                 loop_now(l) < l->gathering_since + LOOP_GATHER_US;
+  return l->gathering;
 }
 
 static bool flushes_due(struct loop *l) {
@@ -152,7 +157,17 @@ static void run_flushes(struct loop *l) {
   } while (flushes_due(l));
 }
 
+/* Within a burst more is on its way, but not all of it is there: served one by one, events would
+ * cost as many looks, reads and writes as there are of them. Whoever has a batch to do does not
+ * rest. */
+static void nap(struct loop *l) {
+  if (l->gathering && l->arrivals < BATCH_OPS && !list_empty(&l->gathers) && list_empty(&l->posts))
+    nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+}
+
 void loop_turn(struct loop *l, bool wait) {
+  if (wait)
+    nap(l);
   timers_arm(l);
   bool idle = list_empty(&l->posts) && list_empty(&l->flushes) && list_empty(&l->gathers);
   l->now_us = 0;
@@ -195,8 +210,10 @@ void loop_flush_later(struct loop *l, struct post *p) {
 void loop_gather(struct loop *l, struct post *p) {
   if (!list_empty(&p->node))
     return;
-  if (list_empty(&l->gathers))
+  if (list_empty(&l->gathers)) {
     l->gathering_since = loop_now(l);
+    l->gathering = false;
+  }
   list_push_back(&l->gathers, &p->node);
 }
 

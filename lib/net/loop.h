@@ -26,7 +26,7 @@ struct transport;
 enum {
   LOOP_READ_BYTES = 64 * 1024,   /* one read(2) takes in at most this much */
   LOOP_WRITE_BYTES = 256 * 1024, /* what one connection may put out in one write(2) */
-  LOOP_GATHER_US = 250,
+  LOOP_GATHER_US = 500,          /* the most that what many share waits for more of it */
 };
 
 /* Work for the end of this turn. Posting a posted one is harmless. */
@@ -47,7 +47,8 @@ struct loop {
   usec_t now_us; /* 0 until asked for in this turn */
   struct list posts, flushes, gathers;
   usec_t gathering_since; /* when the first of `gathers` came */
-  int arrivals;           /* connections that had something to read in this turn */
+  bool gathering;         /* a burst has begun since then, and is not over */
+  int arrivals;           /* connections that had something to read in this turn, but no bulk */
   struct heap timers;
   struct list unsure; /* transports to be looked at once more; see transport.c */
   struct timer unsure_timer;
@@ -96,8 +97,8 @@ void post_init(struct post *p, void (*run)(struct post *p));
 void loop_post(struct loop *l, struct post *p);
 /* The same for the last phase of a turn: output is put out after everyone had a say. */
 void loop_flush_later(struct loop *l, struct post *p);
-/* The same for a connection that many share: while each turn brings much more is about to come, so
- * it waits for the next turns, LOOP_GATHER_US at most. */
+/* The same for a connection that many share: while a burst comes in it waits for the next turns,
+ * LOOP_GATHER_US at most. */
 void loop_gather(struct loop *l, struct post *p);
 void post_cancel(struct post *p);
 

@@ -461,7 +461,7 @@ static void on_event(evutil_socket_t fd, short what, void *user) {
     return;
   look_at_end(t);
   if (wants_to_read(t) && list_empty(&t->ready_node)) {
-    t->loop->arrivals++;
+    t->loop->arrivals += !t->bulk;
     list_push_back(&t->loop->readable, &t->ready_node);
   }
 }
