@@ -406,5 +406,5 @@ def test_the_roles_of_a_fleet_reload(start):
     reload(proxy, lambda c: c["listeners"].append({"address": f"127.0.0.1:{port}", "tls": False}))
     assert http_status(("127.0.0.1", port)) == 200
     reload(scheduler, lambda c: c["endpoints"].pop("new"))
-    eventually(lambda: proxy.call(host="new.localhost").code == "endpoint_not_found")
+    eventually(lambda: (gone := proxy.call(host="new.localhost")).status == 404 and gone.code == "endpoint_not_found")
     assert "there are no listeners" in refused(proxy, lambda c: c.update(listeners=[], endpoints={"short": one.endpoint()}))
