@@ -382,22 +382,24 @@ static void read_together(struct loop *l, int count) {
   }
 }
 
-/* Up to BATCH_OPS that read little; who reads much has the scratch for itself. */
-static int choose_readers(struct loop *l) {
+/* Up to BATCH_OPS that read little; who reads much has the scratch for itself, afterwards. */
+static int choose_readers(struct loop *l, struct list *bulk) {
   int count = 0;
   while (count < BATCH_OPS && !list_empty(&l->readable)) {
     struct transport *t = container_of(list_pop_front(&l->readable), struct transport, ready_node);
     if (wants_to_read(t) && !t->bulk)
       l->reading[count++] = t;
     else if (wants_to_read(t))
-      loop_post(l, &t->read_post);
+      list_push_back(bulk, &t->ready_node);
   }
   return count;
 }
 
 void transport_read_ready(struct loop *l) {
+  struct list bulk;
+  list_init(&bulk);
   while (!list_empty(&l->readable)) {
-    int count = choose_readers(l);
+    int count = choose_readers(l, &bulk);
     if (count > 1) {
       read_together(l, count);
     } else if (count) {
@@ -406,6 +408,8 @@ void transport_read_ready(struct loop *l) {
       read_on(t);
     }
   }
+  while (!list_empty(&bulk))
+    read_on(container_of(list_pop_front(&bulk), struct transport, ready_node));
 }
 
 static void forget_reading(struct transport *t) {

@@ -244,10 +244,19 @@ static void put_aside(struct http2_session *s, struct slice rest) {
   loop_post(c->worker->loop, &s->rest_post);
 }
 
-/* After all that has come was read: what was taken back at once costs the replicas nothing. */
-static void begin_requests(struct http2_session *s) {
-  while (!list_empty(&s->beginners))
-    http2_stream_begin(container_of(s->beginners.next, struct http2_stream, begin_node));
+/* After all that has come was read: what was taken back at once costs the replicas nothing. While
+ * there is `more`, it is probably their bodies: head and body go to a replica together. */
+static void begin_requests(struct http2_session *s, bool more) {
+  struct list now;
+  list_init(&now);
+  list_move_all(&now, &s->beginners);
+  struct list *node;
+  while ((node = list_pop_front(&now))) {
+    struct http2_stream *st = container_of(node, struct http2_stream, begin_node);
+    list_push_back(&s->beginners, node);
+    if (!more || st->remote_ended)
+      http2_stream_begin(st);
+  }
 }
 
 static void input(struct http2_session *s, struct slice bytes) {
@@ -257,7 +266,7 @@ static void input(struct http2_session *s, struct slice bytes) {
     http2_session_flush(s);
     return;
   }
-  begin_requests(s);
+  begin_requests(s, bytes.len != 0);
   watch_head(s);
   if (s->heard) {
     s->heard = s->ping_sent = false;
