@@ -165,11 +165,27 @@ static void http2_stop(struct client *c) {
   http2_session_touch(s);
 }
 
+/* After all that has come was read: what was taken back at once costs the replicas nothing. While
+ * there is `more`, it is probably their bodies: head and body go to a replica together. */
+static void begin_requests(struct http2_session *s, bool more) {
+  struct list now;
+  list_init(&now);
+  list_move_all(&now, &s->beginners);
+  struct list *node;
+  while ((node = list_pop_front(&now))) {
+    struct http2_stream *st = container_of(node, struct http2_stream, begin_node);
+    list_push_back(&s->beginners, node);
+    if (!more || st->remote_ended)
+      http2_stream_begin(st);
+  }
+}
+
 static void http2_halt(struct client *c) {
   struct http2_session *s = c->http2;
   http2_session_flush(s); /* what has arrived still goes out */
   if (c->closed)
     return;
+  begin_requests(s, false);
   s->in_session = true; /* nothing goes out, by which a stream of the list would end */
   list_each (node, &s->streams) {
     struct http2_stream *st = container_of(node, struct http2_stream, node);
@@ -242,21 +258,6 @@ static void put_aside(struct http2_session *s, struct slice rest) {
   }
   transport_pause(&c->transport);
   loop_post(c->worker->loop, &s->rest_post);
-}
-
-/* After all that has come was read: what was taken back at once costs the replicas nothing. While
- * there is `more`, it is probably their bodies: head and body go to a replica together. */
-static void begin_requests(struct http2_session *s, bool more) {
-  struct list now;
-  list_init(&now);
-  list_move_all(&now, &s->beginners);
-  struct list *node;
-  while ((node = list_pop_front(&now))) {
-    struct http2_stream *st = container_of(node, struct http2_stream, begin_node);
-    list_push_back(&s->beginners, node);
-    if (!more || st->remote_ended)
-      http2_stream_begin(st);
-  }
 }
 
 static void input(struct http2_session *s, struct slice bytes) {
