@@ -186,10 +186,11 @@ static void http2_halt(struct client *c) {
   if (c->closed)
     return;
   begin_requests(s, false);
+  s->halted = true;
   s->in_session = true; /* nothing goes out, by which a stream of the list would end */
   list_each (node, &s->streams) {
     struct http2_stream *st = container_of(node, struct http2_stream, node);
-    if (st->request)
+    if (st->request && st->began) /* else its head is still to end */
       request_shut_down(st->request);
   }
   s->in_session = false;

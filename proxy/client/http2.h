@@ -41,6 +41,7 @@ struct http2_session {
   bool ping_sent;      /* and nothing was heard since */
   bool heard;          /* a whole frame, or of a body, since the last look */
   bool told_to_go;     /* that this will be */
+  bool halted;         /* what still ends its head is refused */
   bool cut;            /* the verdict was carried out */
   bool token_came;     /* with the bytes that are being read */
   bool token_kept;     /* one may be in nghttp2's memory of fields (RFC 7541, 2.3.2) */

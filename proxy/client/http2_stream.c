@@ -160,7 +160,7 @@ void http2_stream_head(struct http2_stream *st, bool ended) {
   if (!ended)
     http2_stream_heard(st);
   bool good = head_complete(&r->head, ended);
-  if (good && !st->too_large) {
+  if (good && !st->too_large && !st->session->halted) {
     list_push_back(&st->session->beginners, &st->begin_node);
     return;
   }
@@ -168,7 +168,7 @@ void http2_stream_head(struct http2_stream *st, bool ended) {
   if (st->too_large)
     refuse_large(st);
   else
-    request_refuse(r, FAIL_NOT_HTTP2);
+    request_refuse(r, good ? FAIL_SHUTDOWN : FAIL_NOT_HTTP2);
 }
 
 void http2_stream_begin(struct http2_stream *st) {

@@ -265,3 +265,22 @@ def test_streams_that_end_as_they_are_halted(start):
     h.process.send_signal(signal.SIGTERM)
     assert h.process.wait(20) == 0
     replica.door.close()
+
+
+def test_a_head_that_ends_after_the_halt_is_refused(start):
+    engine = start.engine("--tokens", 1)
+    h = start.headrace({"ep": engine.endpoint(access="public")}, drain_s=600, drain_idle_s=60, workers=1)
+    http2 = h.http2()
+    http2.link.settimeout(5)
+    http2.call(method="GET", path="/v1/models", body=b"")
+    block = http2.h2.encoder.encode([(":method", "GET"), (":scheme", "http"), (":path", "/v1/models"), (":authority", "ep.localhost")])
+    http2.link.sendall(struct.pack("!HBBBL", 0, 4, 1, 1, 3) + block[:4])  # HEADERS, END_STREAM
+    eventually(lambda: metric(h, "headrace_connections") == 1)
+    h.process.send_signal(signal.SIGTERM)
+    goaway = struct.pack("!HBBBL", 0, 8, 7, 0, 0)
+    rest = read_until(http2.link, goaway).split(goaway, 1)[1]
+    h.process.send_signal(signal.SIGTERM)
+    read_until(http2.link, goaway, rest)
+    http2.link.sendall(struct.pack("!HBBBL", 0, len(block) - 4, 9, 4, 3) + block[4:])  # CONTINUATION, END_HEADERS
+    read_until(http2.link, b"shutting_down")
+    assert h.process.wait(20) == 0
